@@ -1,0 +1,46 @@
+// Package aws is the local stand-in for Elastic Beanstalk and S3. It speaks their wire protocols
+// on one endpoint, runs applications as real processes behind a real load balancer, and behaves
+// as the platform does, its failures included.
+//
+// Clients need nothing of this package. They set endpoint (AWS_ENDPOINT_URL), region and
+// credentials as for AWS; signatures are checked. S3 is served in path style only. An
+// environment's CNAME is an address of this machine with a port: http://CNAME works as it does on
+// AWS.
+//
+// # What is covered
+//
+// Of API version 2010-12-01 every operation but ApplyEnvironmentManagedAction,
+// ComposeEnvironments, CreatePlatformVersion and DeletePlatformVersion, which are answered with
+// InvalidAction. Only the Query protocol is spoken, not the JSON that the service also
+// understands. Environments are of the web server tier, with an application load balancer. There
+// is no automatic scaling by load: instances are as many as MinSize says, and one that dies is
+// replaced. Managed platform updates, custom platforms, builds by CodeBuild, log analysis, alarms
+// and notifications do not exist. Options of namespaces that have no meaning here are taken and do
+// nothing.
+//
+// An instance is a folder and the processes that the bundle's Procfile starts in it, with PORT and
+// the environment properties set; Buildfile and .platform/hooks (prebuild, predeploy, postdeploy)
+// run before and after, and the option settings of .ebextensions are in force from the beginning
+// of a deployment. There is no proxy beside the application, no container and no user of its own:
+// whoever runs the stand-in runs the applications.
+//
+// # Where AWS's behaviour is not known for certain
+//
+// The stand-in does what is hardest on a caller. The old version label stays until an update is
+// done (Options.NewLabelWhileUpdating for the other behaviour that was seen). While an operation
+// runs, an application that fails shows as Info and Green, and so it does for three health reports
+// after. A version and settings in one update are refused. All at once is done as soon as the
+// processes were started, whether they serve or not. Events of health have no request ID. The
+// events' wordings, known and made up, are one table: platform/messages.go.
+//
+// # Time
+//
+// Pace says how long the platform takes for what it does, Options.Clock how fast time itself
+// passes: clock.Real, clock.Scaled, or clock.NewStepped for tests that want an hour to take a
+// moment. What users and processes do always takes real time.
+//
+// # Faults
+//
+// Options.Faults, Server.SetFaults and the endpoint /_stand-in/faults say what goes wrong. The same
+// seed gives the same faults in the same order of calls.
+package aws

@@ -1,0 +1,304 @@
+package platform
+
+import (
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	eb "github.com/aws/aws-sdk-go-v2/service/elasticbeanstalk"
+	"github.com/aws/aws-sdk-go-v2/service/elasticbeanstalk/types"
+)
+
+// environment finds an environment that has not been terminated.
+func (p *Platform) environment(name, id *string) (*Environment, error) {
+	if name == nil && id == nil {
+		return nil, fault("MissingParameter", "Either EnvironmentName or EnvironmentId has to be given.")
+	}
+	for _, e := range p.environments {
+		if e.Status != types.EnvironmentStatusTerminated &&
+			(id == nil || *id == e.ID) && (name == nil || *name == e.Name) {
+			return e, nil
+		}
+	}
+	if id != nil {
+		return nil, invalid("No Environment found for EnvironmentId = '%s'.", *id)
+	}
+	return nil, invalid("No Environment found for EnvironmentName = '%s'.", *name)
+}
+
+// idleEnvironment finds an environment that no operation holds.
+func (p *Platform) idleEnvironment(name, id *string) (*Environment, error) {
+	e, err := p.environment(name, id)
+	if err != nil {
+		return nil, err
+	}
+	if e.Update != nil {
+		return nil, notReady(e)
+	}
+	return e, nil
+}
+
+func notReady(e *Environment) error {
+	return invalid("Environment named %s is in an invalid state for this operation. Must be Ready.", e.Name)
+}
+
+// CreateEnvironment makes an environment and starts its launch.
+func (p *Platform) CreateEnvironment(call Call, in *eb.CreateEnvironmentInput) (*eb.CreateEnvironmentOutput, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	a, err := p.application(*in.ApplicationName)
+	if err != nil {
+		return nil, err
+	}
+	e, err := p.newEnvironment(a, in)
+	if err != nil {
+		return nil, err
+	}
+	version := sampleVersion
+	if in.VersionLabel != nil {
+		version = *in.VersionLabel
+		v := a.version(version)
+		if v == nil {
+			return nil, invalid("No Application Version named '%s' found.", version)
+		}
+		if e.Extensions, err = p.extensions(v); err != nil {
+			return nil, fault("ConfigurationValidationException", "%v", err)
+		}
+	}
+	if err := p.open(e); err != nil {
+		return nil, internal(err)
+	}
+	p.environments[e.ID] = e
+	e.Version, e.DeploymentID = version, 1
+	e.Update = &Update{RequestID: call.RequestID, Plan: planLaunch, Version: version, DeploymentID: 1, Deploys: true, Began: e.Created}
+	p.write(e, call.RequestID, msgCreateStarting)
+	p.save(e)
+	p.wake(e)
+	out := eb.CreateEnvironmentOutput(describedAs(p.describe(e)))
+	return &out, nil
+}
+
+// newEnvironment checks what was asked for, and makes the environment's record.
+func (p *Platform) newEnvironment(a *Application, in *eb.CreateEnvironmentInput) (*Environment, error) {
+	if p.running() >= maxEnvironments {
+		return nil, fault("TooManyEnvironmentsException", "You have reached the limit of %d environments.", maxEnvironments)
+	}
+	name := aws.ToString(in.EnvironmentName)
+	if name == "" {
+		name = p.identifier(strings.ToLower(a.Name)[:min(len(a.Name), 20)]+"-", 6, lettersAndDigits)
+	}
+	if _, err := p.environment(&name, nil); err == nil {
+		return nil, invalid("Environment %s already exists.", name)
+	}
+	prefix := aws.ToString(in.CNAMEPrefix)
+	if prefix == "" {
+		prefix = p.identifier(name+".eba-", 8, lettersAndDigits)
+	} else if p.prefixTaken(prefix) {
+		return nil, invalid("DNS name (%s.%s.elasticbeanstalk.com) is not available.", prefix, p.options.Region)
+	}
+	base := &Template{SolutionStack: aws.ToString(in.SolutionStackName), PlatformArn: aws.ToString(in.PlatformArn)}
+	if in.TemplateName != nil {
+		var err error
+		if base, err = a.template(*in.TemplateName); err != nil {
+			return nil, err
+		}
+	}
+	if err := p.checkPlatform(base.SolutionStack, base.PlatformArn); err != nil {
+		return nil, err
+	}
+	if base.SolutionStack == "" && base.PlatformArn == "" {
+		return nil, fault("MissingParameter", "Platform ARN, solution stack name or template name is required.")
+	}
+	settings, err := p.settings(in.OptionSettings)
+	if err != nil {
+		return nil, err
+	}
+	settings = base.Settings.with(settings).without(in.OptionsToRemove)
+	now := p.now()
+	e := &Environment{
+		ID: p.identifier("e-", 10, lettersAndDigits), Name: name, Application: a.Name, Description: aws.ToString(in.Description),
+		SolutionStack: base.SolutionStack, PlatformArn: base.PlatformArn, Template: aws.ToString(in.TemplateName), CNAMEPrefix: prefix,
+		OperationsRole: aws.ToString(in.OperationsRole),
+		Tier:           types.EnvironmentTier{Name: aws.String("WebServer"), Type: aws.String("Standard"), Version: aws.String("1.0")},
+		Status:         types.EnvironmentStatusLaunching, Created: now, Updated: now, Settings: settings, Tags: tagMap(in.Tags),
+	}
+	if in.Tier != nil {
+		e.Tier = *in.Tier
+	}
+	return e, p.consistent(e)
+}
+
+// running counts the environments that have not been terminated.
+func (p *Platform) running() int {
+	count := 0
+	for _, e := range p.environments {
+		if e.Status != types.EnvironmentStatusTerminated {
+			count++
+		}
+	}
+	return count
+}
+
+func (p *Platform) prefixTaken(prefix string) bool {
+	for _, e := range p.environments {
+		if e.Status != types.EnvironmentStatusTerminated && strings.EqualFold(e.CNAMEPrefix, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+// UpdateEnvironment starts a deployment, or a change of settings.
+func (p *Platform) UpdateEnvironment(call Call, in *eb.UpdateEnvironmentInput) (*eb.UpdateEnvironmentOutput, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	e, err := p.environment(in.EnvironmentName, in.EnvironmentId)
+	if err != nil {
+		return nil, err
+	}
+	changes := len(in.OptionSettings) > 0 || len(in.OptionsToRemove) > 0 || in.TemplateName != nil
+	if in.VersionLabel != nil && changes {
+		// What the API reference says; the harder of the behaviours for a caller.
+		return nil, fault("InvalidParameterCombination", "Cannot update both the application version and the configuration of environment %s in one call.", e.Name)
+	}
+	if e.Status != types.EnvironmentStatusReady || e.Update != nil {
+		return nil, notReady(e)
+	}
+	if in.Description != nil {
+		e.Description = *in.Description
+	}
+	switch {
+	case in.VersionLabel != nil:
+		err = p.startDeployment(call, e, *in.VersionLabel)
+	case changes:
+		err = p.startConfiguration(call, e, in)
+	}
+	if err != nil {
+		return nil, err
+	}
+	p.save(e)
+	out := eb.UpdateEnvironmentOutput(describedAs(p.describe(e)))
+	return &out, nil
+}
+
+// startDeployment begins to bring a version to the environment's instances.
+func (p *Platform) startDeployment(call Call, e *Environment, label string) error {
+	a, err := p.application(e.Application)
+	if err != nil {
+		return err
+	}
+	v := a.version(label)
+	if v == nil {
+		return invalid("No Application Version named '%s' found.", label)
+	}
+	extensions, broken := p.extensions(v)
+	before := revert{Settings: e.Settings, Extensions: e.Extensions}
+	plan := p.deploymentPlan(e)
+	if broken == nil {
+		e.Extensions = extensions
+		p.applyCheck(e)
+	}
+	p.begin(call, e, &Update{Plan: plan, Version: label, Deploys: true, Before: before})
+	if broken != nil {
+		// The files are read when the deployment begins: the call is answered, and then it fails.
+		t := &turn{Platform: p, e: e, u: e.Update, now: p.now()}
+		t.fail(broken)
+	}
+	return nil
+}
+
+// deploymentPlan is the plan that the environment's deployment policy asks for.
+func (p *Platform) deploymentPlan(e *Environment) string {
+	switch p.value(e, Option{nsCommand, "DeploymentPolicy"}) {
+	case immutable:
+		return planImmutable
+	case trafficSplitting:
+		return planSplitting
+	case rolling:
+		return planRolling
+	case rollingAdditional:
+		return planAdditional
+	default:
+		return planAllAtOnce
+	}
+}
+
+// begin makes an update the operation of its environment.
+func (p *Platform) begin(call Call, e *Environment, u *Update) {
+	p.remember(e)
+	now := p.now()
+	e.Status, e.Updated = types.EnvironmentStatusUpdating, now
+	if u.Deploys {
+		e.DeploymentID++
+		u.DeploymentID = e.DeploymentID
+	}
+	u.RequestID, u.Began = call.RequestID, now
+	u.Old = instanceIDs(e.staying())
+	u.Wanted = len(u.Old)
+	e.Update = u
+	p.write(e, u.RequestID, msgUpdateStarting)
+	p.wake(e)
+}
+
+// AbortEnvironmentUpdate ends the update under way.
+func (p *Platform) AbortEnvironmentUpdate(call Call, in *eb.AbortEnvironmentUpdateInput) (*eb.AbortEnvironmentUpdateOutput, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	e, err := p.environment(in.EnvironmentName, in.EnvironmentId)
+	if err != nil {
+		return nil, err
+	}
+	if e.Update == nil || !abortable(e.Update) {
+		return nil, invalid("Environment named %s is in an invalid state for this operation. Must be pending deployment.", e.Name)
+	}
+	e.Status = types.EnvironmentStatusAborting
+	e.Update.Aborted = true
+	p.write(e, call.RequestID, msgAbortRequested)
+	t := &turn{Platform: p, e: e, u: e.Update, now: p.now()}
+	t.follow(takeBack(e.Update.Plan))
+	p.save(e)
+	p.wake(e)
+	return &eb.AbortEnvironmentUpdateOutput{}, nil
+}
+
+func abortable(u *Update) bool {
+	return !u.Final && !u.Aborted && !u.Failed && u.Plan != planLaunch && u.Plan != planTerminate
+}
+
+// TerminateEnvironment begins to take an environment down.
+func (p *Platform) TerminateEnvironment(call Call, in *eb.TerminateEnvironmentInput) (*eb.TerminateEnvironmentOutput, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	e, err := p.idleEnvironment(in.EnvironmentName, in.EnvironmentId)
+	if err != nil {
+		return nil, err
+	}
+	p.startTermination(call, e)
+	out := eb.TerminateEnvironmentOutput(describedAs(p.describe(e)))
+	return &out, nil
+}
+
+// startTermination begins to take an environment down, whatever else goes on there.
+func (p *Platform) startTermination(call Call, e *Environment) {
+	p.remember(e)
+	e.Status, e.Updated = types.EnvironmentStatusTerminating, p.now()
+	e.Update = &Update{RequestID: call.RequestID, Plan: planTerminate, Version: e.Version, Began: e.Updated, Final: true}
+	p.write(e, call.RequestID, msgTerminateStarting)
+	p.save(e)
+	p.wake(e)
+}
+
+// describedAs makes a description the output of the operations that answer with one.
+func describedAs(d types.EnvironmentDescription) environmentOutput {
+	return environmentOutput{
+		AbortableOperationInProgress: d.AbortableOperationInProgress, ApplicationName: d.ApplicationName, CNAME: d.CNAME,
+		DateCreated: d.DateCreated, DateUpdated: d.DateUpdated, Description: d.Description, EndpointURL: d.EndpointURL,
+		EnvironmentArn: d.EnvironmentArn, EnvironmentId: d.EnvironmentId, EnvironmentLinks: d.EnvironmentLinks,
+		EnvironmentName: d.EnvironmentName, Health: d.Health, HealthStatus: d.HealthStatus, OperationsRole: d.OperationsRole,
+		PlatformArn: d.PlatformArn, Resources: d.Resources, SolutionStackName: d.SolutionStackName, Status: d.Status,
+		TemplateName: d.TemplateName, Tier: d.Tier, VersionLabel: d.VersionLabel,
+	}
+}
+
+// environmentOutput has the fields of CreateEnvironmentOutput, UpdateEnvironmentOutput and
+// TerminateEnvironmentOutput, which are the same.
+type environmentOutput = eb.UpdateEnvironmentOutput

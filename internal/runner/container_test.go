@@ -1,0 +1,71 @@
+package runner
+
+import (
+	"archive/tar"
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// importImage makes an image of a static busybox, so that no registry is needed.
+func importImage(t *testing.T) string {
+	t.Helper()
+	busybox, err := exec.LookPath("busybox")
+	if err != nil || exec.Command("docker", "info").Run() != nil {
+		t.Skip("there is no docker engine, or no busybox to make an image of")
+	}
+	content, err := os.ReadFile(busybox)
+	require.NoError(t, err)
+	var layer bytes.Buffer
+	writer := tar.NewWriter(&layer)
+	require.NoError(t, writer.WriteHeader(&tar.Header{Name: "bin/busybox", Mode: 0o755, Size: int64(len(content))}))
+	_, err = writer.Write(content)
+	require.NoError(t, err)
+	for _, name := range []string{"sh", "sleep", "env", "cat", "ls", "id", "touch", "ip", "head", "setsid"} {
+		require.NoError(t, writer.WriteHeader(&tar.Header{Name: "bin/" + name, Typeflag: tar.TypeSymlink, Linkname: "busybox"}))
+	}
+	require.NoError(t, writer.Close())
+	image := "gravity-test-" + strings.ReplaceAll(uniqueSeconds(), ".", "-")
+	load := exec.Command("docker", "import", "-", image)
+	load.Stdin = &layer
+	output, err := load.CombinedOutput()
+	require.NoError(t, err, string(output))
+	t.Cleanup(func() { _ = exec.Command("docker", "rmi", "--force", image).Run() })
+	return image
+}
+
+func TestACommandRunsInARealContainer(t *testing.T) {
+	container := &Container{Image: importImage(t)}
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "planted")
+	dir := t.TempDir()
+	require.NoError(t, os.Chmod(dir, 0o777))
+	result, output := run(t, Command{
+		Line: "ls / && cat /proc/1/environ; env; ip addr; touch made $HOME/x $TMPDIR/y; exit 3", Dir: dir, Variables: map[string]string{"GIVEN": "yes"},
+		Container: container, Limits: Limits{NoNetwork: true, Memory: 64 << 20, Processes: 50},
+	})
+	require.Equal(t, 3, result.ExitCode, output)
+	require.NotContains(t, output, "planted")
+	require.Contains(t, output, "GIVEN=yes")
+	require.NotContains(t, output, "eth0")
+	require.FileExists(t, filepath.Join(dir, "made"))
+
+	seconds := uniqueSeconds()
+	result, output = run(t, Command{Line: "sleep " + seconds + " & setsid sleep " + seconds + " & echo begun; sleep " + seconds, Container: container, Timeout: 3 * time.Second})
+	require.True(t, result.TimedOut, output)
+	requireNoneAlive(t, seconds)
+
+	seconds = uniqueSeconds()
+	result, output = run(t, Command{Line: "setsid sleep " + seconds + " & echo done", Container: container})
+	require.True(t, result.Passed(), output)
+	requireNoneAlive(t, seconds)
+
+	left, err := exec.Command("docker", "ps", "--all", "--quiet", "--filter", "ancestor="+container.Image).Output()
+	require.NoError(t, err)
+	require.Empty(t, string(left))
+}

@@ -1,0 +1,255 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/log"
+	"go.temporal.io/sdk/worker"
+
+	"gravity/activities"
+	"gravity/internal/beanstalk"
+	"gravity/internal/delivery"
+	"gravity/internal/local/git"
+	"gravity/internal/local/temporal"
+	"gravity/workflows"
+)
+
+// bench is a real Temporal server with the real workflows over scripted steps, a git host, and a
+// gravity.yaml: what the commands work with.
+type bench struct {
+	t       *testing.T
+	client  client.Client
+	steps   *scripted
+	working *git.Working
+	config  string
+}
+
+const benchConfig = `pipelines:
+  - name: site
+    repository: %URL%
+    application: site
+    test: {run: ./test}
+    stages:
+      - {name: staging, environment: web-staging}
+      - {name: live, environment: web-live, gate: {approval: {timeout: 1h}}}
+`
+
+func newBench(t *testing.T) *bench {
+	attributes := map[string]string{}
+	for _, name := range workflows.SearchAttributes() {
+		attributes[name] = "Keyword"
+	}
+	server, err := temporal.Start(t.Context(), temporal.Options{Headless: true, SearchAttributes: attributes})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = server.Close() })
+	t.Setenv("TEMPORAL_ADDRESS", server.Address())
+	t.Setenv("XDG_CACHE_HOME", t.TempDir()) // mirrors of the repository
+	connected, err := client.Dial(client.Options{HostPort: server.Address(), Logger: log.NewStructuredLogger(slog.New(slog.DiscardHandler))})
+	require.NoError(t, err)
+	t.Cleanup(connected.Close)
+
+	b := &bench{t: t, client: connected, steps: &scripted{arrived: make(chan string, 100)}, config: filepath.Join(t.TempDir(), "gravity.yaml")}
+	b.startWorkers()
+	b.startGit()
+	return b
+}
+
+func (b *bench) startWorkers() {
+	for _, queue := range []string{workflows.Queue, workflows.PlatformQueue, workflows.BuildQueue} {
+		w := worker.New(b.client, queue, worker.Options{DefaultHeartbeatThrottleInterval: 10 * time.Millisecond, MaxHeartbeatThrottleInterval: 10 * time.Millisecond})
+		if queue == workflows.Queue {
+			workflows.Register(w)
+			w.RegisterActivity(&activities.Environments{Temporal: b.client})
+		}
+		w.RegisterActivity(b.steps)
+		require.NoError(b.t, w.Start())
+		b.t.Cleanup(w.Stop)
+	}
+}
+
+func (b *bench) startGit() {
+	host, err := git.Start(b.t.Context(), git.Options{DataDir: b.t.TempDir(), Addr: "127.0.0.1:0"})
+	require.NoError(b.t, err)
+	b.t.Cleanup(func() { _ = host.Close() })
+	require.NoError(b.t, host.Create(b.t.Context(), "example/site"))
+	files := b.t.TempDir()
+	require.NoError(b.t, os.WriteFile(filepath.Join(files, "index.html"), []byte("one"), 0o600))
+	_, err = host.Fill(b.t.Context(), "example/site", files, "The first")
+	require.NoError(b.t, err)
+	b.working, err = git.Clone(b.t.Context(), host.CloneURL("example/site"), filepath.Join(b.t.TempDir(), "site"))
+	require.NoError(b.t, err)
+	text := strings.ReplaceAll(benchConfig, "%URL%", host.CloneURL("example/site"))
+	require.NoError(b.t, os.WriteFile(b.config, []byte(text), 0o600))
+	b.t.Setenv("GRAVITY_CONFIG", b.config)
+}
+
+// commit pushes a change, and answers with its hash.
+func (b *bench) commit(message string) string {
+	b.t.Helper()
+	require.NoError(b.t, b.working.Write("index.html", message))
+	sha, err := b.working.Commit(b.t.Context(), message)
+	require.NoError(b.t, err)
+	require.NoError(b.t, b.working.Push(b.t.Context(), "main"))
+	return sha
+}
+
+// starter runs the whole program against the bench.
+func (b *bench) starter(arguments ...string) ended {
+	b.t.Helper()
+	return b.starterWith(b.t.Context(), arguments...)
+}
+
+func (b *bench) starterWith(ctx context.Context, arguments ...string) ended {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute) // what never ends fails as interrupted
+	defer cancel()
+	var stdout, stderr bytes.Buffer
+	code := runAt(ctx, 20*time.Millisecond, arguments, &stdout, &stderr)
+	return ended{code, stdout.String(), stderr.String()}
+}
+
+// begin runs the program beside the test.
+func (b *bench) begin(arguments ...string) <-chan ended {
+	done := make(chan ended, 1)
+	go func() { done <- b.starterWith(b.t.Context(), arguments...) }()
+	return done
+}
+
+// as decodes what a command printed with -o json.
+func as[T any](t *testing.T, printed string) T {
+	t.Helper()
+	var value T
+	require.NoError(t, json.Unmarshal([]byte(printed), &value), printed)
+	return value
+}
+
+// until waits for a step to begin.
+func (b *bench) until(step string) {
+	b.t.Helper()
+	for {
+		select {
+		case began := <-b.steps.arrived:
+			if began == step {
+				return
+			}
+		case <-time.After(20 * time.Second):
+			require.FailNow(b.t, "step did not begin", step)
+		}
+	}
+}
+
+// waiting waits until a run waits at its gate.
+func (b *bench) waiting(runID string) {
+	b.t.Helper()
+	require.Eventually(b.t, func() bool {
+		var status workflows.RunStatus
+		return query(b.t.Context(), b.client, runID, &status) == nil && status.State == workflows.StateWaiting
+	}, 20*time.Second, 20*time.Millisecond)
+}
+
+// scripted stands for everything that the workflows' steps touch. A commit whose message says so
+// breaks its test; an environment can be held in the middle of an update.
+type scripted struct {
+	arrived chan string // "Step argument", as they begin
+
+	mu       sync.Mutex
+	held     chan struct{} // closed to go on; nil when nothing is held
+	versions map[string]string
+}
+
+func (s *scripted) hold() (release func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	held := make(chan struct{})
+	s.held = held
+	return func() {
+		s.mu.Lock()
+		s.held = nil
+		s.mu.Unlock()
+		close(held)
+	}
+}
+
+func (s *scripted) on(environment string) delivery.Observation {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return delivery.Observation{Application: "site", Name: environment, Status: "Ready", HealthStatus: "Ok", VersionLabel: s.versions[environment], Address: "web.example"}
+}
+
+func (s *scripted) Checkout(_ context.Context, input activities.CheckoutInput) (activities.Workspace, error) {
+	revision := input.Revision
+	revision.CommittedAt = time.Unix(1700000000, 0)
+	return activities.Workspace{TaskQueue: workflows.BuildQueue, Directory: "d", Revision: revision}, nil
+}
+
+func (s *scripted) FindVersion(_ context.Context, version delivery.Version) (activities.FoundVersion, error) {
+	if strings.Contains(version.Revision.Message, "breaks") {
+		return activities.FoundVersion{}, nil
+	}
+	return activities.FoundVersion{Version: &version}, nil
+}
+
+func (s *scripted) Run(context.Context, activities.RunInput) (activities.CommandResult, error) {
+	return activities.CommandResult{Reason: "it ended with 1", Tail: "--- FAIL: the page\x1b[2J differs"}, nil
+}
+
+func (s *scripted) Remove(context.Context, activities.RemoveInput) error { return nil }
+
+func (s *scripted) AwaitReady(_ context.Context, input activities.AwaitReadyInput) (delivery.Observation, error) {
+	return s.on(input.Environment), nil
+}
+
+func (s *scripted) Precheck(_ context.Context, input activities.PrecheckInput) (activities.Prechecked, error) {
+	return activities.Prechecked{Good: input.Good}, nil
+}
+
+func (s *scripted) Update(_ context.Context, input activities.UpdateInput) (activities.Update, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.versions == nil {
+		s.versions = map[string]string{}
+	}
+	s.versions[input.Found.Name] = input.Version
+	return activities.Update{Before: time.Unix(1, 0)}, nil
+}
+
+func (s *scripted) AwaitHealth(ctx context.Context, input activities.AwaitHealthInput) (delivery.Proof, error) {
+	s.mu.Lock()
+	held := s.held
+	s.mu.Unlock()
+	activity.RecordHeartbeat(ctx, beanstalk.Progress{Environment: input.Environment, Status: "Updating", Health: "Info", Event: "Launched i-1"})
+	s.arrived <- "AwaitHealth " + input.Environment
+	for held != nil {
+		select {
+		case <-held:
+			held = nil
+		case <-ctx.Done():
+			return delivery.Proof{}, ctx.Err()
+		case <-time.After(50 * time.Millisecond):
+			activity.RecordHeartbeat(ctx, beanstalk.Progress{Environment: input.Environment, Status: "Updating", Health: "Info", Event: "Launched i-1"})
+		}
+	}
+	observed := s.on(input.Environment)
+	if observed.VersionLabel != input.Version {
+		return delivery.Proof{}, errors.New("asked for a version that was not deployed")
+	}
+	return delivery.Proof{Verdict: delivery.VerdictHealthy, Observed: observed}, nil
+}
+
+func (s *scripted) Settle(_ context.Context, input activities.SettleInput) (delivery.Observation, error) {
+	observed := s.on(input.Found.Name)
+	observed.UpdatedAt = time.Unix(2, 0)
+	return observed, nil
+}

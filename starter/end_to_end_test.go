@@ -1,0 +1,326 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/api/workflowservice/v1"
+	"google.golang.org/protobuf/proto"
+
+	"gravity/internal/delivery"
+	"gravity/internal/local/aws"
+	"gravity/internal/local/git"
+	"gravity/internal/webhook"
+	"gravity/workflows"
+)
+
+func TestAPushBecomesAReleaseOrIsTakenBackWhileTheSiteKeepsAnswering(t *testing.T) {
+	w := newWorld(t, nil)
+	w.release()
+	users := startLoad(t.Context(), []string{"http://" + w.observe("site-staging").Address, "http://" + w.observe("site-production").Address})
+	defer users.stop()
+
+	good := w.push("a good change", goodChange)
+	w.approve(good)
+	released := w.ended(good)
+	require.Equal(t, workflows.StateSucceeded, released.State, released.Detail)
+	for _, environment := range []string{"site-staging", "site-production"} {
+		observed := w.observe(environment)
+		require.Equal(t, released.Version, observed.VersionLabel)
+		require.Len(t, observed.Instances, 2)
+	}
+	w.record(good, "Pipeline", "good")
+	w.record(delivery.DeploymentID("site", "site-staging", 2), "Deployment", "good")
+
+	sent := w.updates()
+	broken := w.push("a change that breaks the test", func(g *git.Working) error {
+		return g.Replace("index.html", "Automation for the people</h1>", "Automation for nobody</h1>")
+	})
+	status := w.ended(broken)
+	require.Equal(t, workflows.StateFailed, status.State)
+	require.Equal(t, workflows.StateFailed, status.Build)
+	require.Equal(t, sent, w.updates(), "nothing was sent to the platform")
+	w.record(broken, "Pipeline", "failing-test")
+
+	before := w.observe("site-staging")
+	ill := w.push("a change that fails its health check", func(g *git.Working) error {
+		if err := g.Replace("index.html", "Automation for nobody</h1>", "Automation for the people</h1>"); err != nil {
+			return err
+		}
+		return untestedChange(g)
+	})
+	status = w.ended(ill)
+	require.Equal(t, workflows.StateFailed, status.State, status.Detail)
+	require.Equal(t, workflows.StateSucceeded, status.Build)
+	require.Equal(t, released.Version, status.Stages[0].LeftOn)
+	require.NotEmpty(t, status.Stages[0].Evidence)
+	after := w.observe("site-staging")
+	require.Equal(t, released.Version, after.VersionLabel)
+	require.ElementsMatch(t, instancesOf(before), instancesOf(after), "the old instances were never replaced")
+	require.Equal(t, sent+1, w.updates(), "the platform took it back by itself, and nothing was sent again")
+	w.record(ill, "Pipeline", "failing-health")
+	w.record(delivery.DeploymentID("site", "site-staging", 3), "Deployment", "taken-back")
+	w.record(delivery.EnvironmentID("site", "site-staging"), "Environment", "three-deployments")
+
+	requests, failed, first := users.stop()
+	require.Positive(t, requests)
+	require.Zero(t, failed, first)
+	w.keepsItsSecrets()
+}
+
+// keepsItsSecrets searches everything that Temporal stores of this test, and everything that was
+// logged, for the secrets that were used.
+func (w *world) keepsItsSecrets() {
+	w.t.Helper()
+	keys, err := w.platform.Config().Credentials.Retrieve(w.t.Context())
+	require.NoError(w.t, err)
+	webhookSecret, err := keptSecret(filepath.Join(w.options.Directory, "webhook-secret"))
+	require.NoError(w.t, err)
+	secrets := []string{keys.SecretAccessKey, string(webhookSecret)}
+
+	var stored bytes.Buffer
+	workflows, err := w.client.ListWorkflow(w.t.Context(), &workflowservice.ListWorkflowExecutionsRequest{})
+	require.NoError(w.t, err)
+	require.Greater(w.t, len(workflows.GetExecutions()), 6)
+	for _, execution := range workflows.GetExecutions() {
+		events := w.client.GetWorkflowHistory(w.t.Context(), execution.GetExecution().GetWorkflowId(), execution.GetExecution().GetRunId(), false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+		for events.HasNext() {
+			event, err := events.Next()
+			require.NoError(w.t, err)
+			encoded, err := proto.Marshal(event)
+			require.NoError(w.t, err)
+			stored.Write(encoded)
+		}
+	}
+	require.Contains(w.t, stored.String(), "site-staging", "the search would find what is there")
+	logged, err := os.ReadFile(w.log)
+	require.NoError(w.t, err)
+	for _, secret := range secrets {
+		require.NotContains(w.t, stored.String(), secret)
+		require.NotContains(w.t, string(logged), secret)
+	}
+}
+
+// slowly is a platform that gives a test time to do something during an update.
+func slowly(o *stackOptions) {
+	o.Platform = aws.TestPace()
+	o.Platform.Boot = time.Second
+}
+
+func TestAnAbortDuringTheUpdateLeavesTheEnvironmentOnItsLastGoodVersion(t *testing.T) {
+	w := newWorld(t, slowly)
+	w.release()
+	before := w.observe("site-staging")
+	runID := w.push("a change of mind", goodChange)
+	w.eventually("the update is under way", func() bool { return w.observe("site-staging").Status == "Updating" })
+
+	// As Temporal's web UI sends it: by name, with a sentence.
+	require.NoError(t, w.client.SignalWorkflow(t.Context(), runID, "", workflows.AbortSignal, "wrong day"))
+	status := w.ended(runID)
+	require.Equal(t, workflows.StateAborted, status.State, status.Detail)
+	require.Contains(t, status.Detail, "wrong day")
+	after := w.observe("site-staging")
+	require.True(t, after.Ready())
+	require.Equal(t, before.VersionLabel, after.VersionLabel)
+	require.ElementsMatch(t, instancesOf(before), instancesOf(after))
+	require.Equal(t, 1, w.platform.Calls()["AbortEnvironmentUpdate"])
+	w.record(runID, "Pipeline", "aborted")
+	w.record(delivery.DeploymentID("site", "site-staging", 2), "Deployment", "aborted")
+
+	// The environment's queue is not stuck: the next push is released.
+	next := w.push("a better day", goodChange)
+	w.approve(next)
+	require.Equal(t, workflows.StateSucceeded, w.ended(next).State)
+}
+
+func TestAWorkerKilledDuringTheHealthWaitIsReplacedAndTheUpdateIsNotSentTwice(t *testing.T) {
+	w := newWorld(t, func(o *stackOptions) {
+		slowly(o)
+		o.NoWorker = true
+	})
+	kill := w.startWorkerProcess()
+	w.release()
+	sent := w.updates()
+	runID := w.push("a good change", goodChange)
+	w.eventually("the update is under way", func() bool { return w.observe("site-staging").Status == "Updating" })
+	w.eventually("its health is waited for", func() bool { return w.pending("AwaitHealth") })
+	kill()
+	defer w.startWorkerProcess()()
+
+	w.approve(runID)
+	status := w.ended(runID)
+	require.Equal(t, workflows.StateSucceeded, status.State, status.Detail)
+	require.Equal(t, sent+2, w.updates(), "one update for each stage, and not one more")
+	w.record(delivery.DeploymentID("site", "site-staging", 2), "Deployment", "worker-killed")
+}
+
+// pending reports whether the second deployment on staging has such an activity under way.
+func (w *world) pending(activity string) bool {
+	described, err := w.client.DescribeWorkflowExecution(w.t.Context(), delivery.DeploymentID("site", "site-staging", 2), "")
+	if err != nil {
+		return false
+	}
+	for _, each := range described.GetPendingActivities() {
+		if each.GetActivityType().GetName() == activity && each.GetState() == enums.PENDING_ACTIVITY_STATE_STARTED {
+			return true
+		}
+	}
+	return false
+}
+
+func TestTheDemoKeepsItsPromisesAndFailsWhenOneIsBroken(t *testing.T) {
+	for _, each := range []struct {
+		name   string
+		faults aws.Faults
+		broken string
+	}{
+		{name: "as it should be"},
+		{name: "requests are lost", faults: aws.Faults{LoseRequests: 0.05}, broken: "requests from users"},
+		{name: "the platform keeps a failed update", faults: aws.Faults{SkipRollback: true}, broken: "the old instances were never replaced"},
+	} {
+		t.Run(each.name, func(t *testing.T) {
+			w := newWorld(t, func(o *stackOptions) {
+				o.Faults = each.faults
+				require.NoError(t, openGate(o.Site))
+			})
+			var told bytes.Buffer
+			teller := &demo{stack: w.stack, progress: newProgress(&told, false)}
+			require.NoError(t, teller.firstRelease(t.Context()))
+			for _, stage := range w.config.Pipelines[0].Stages {
+				require.Contains(t, w.observe(stage.Environment).VersionLabel, "site-", "the first release is everywhere")
+			}
+			err := teller.tell(t.Context())
+			if each.broken == "" {
+				require.NoError(t, err, told.String())
+				require.NotContains(t, told.String(), "✗")
+				return
+			}
+			var verdict *failedRelease
+			require.ErrorAs(t, err, &verdict, told.String())
+			require.Regexp(t, "✗ .*"+each.broken, told.String())
+		})
+	}
+}
+
+func TestTheSameDeliveryFiveTimesIsOneRun(t *testing.T) {
+	w := newWorld(t, nil)
+	w.release()
+	runID := w.push("a good change", goodChange)
+	deliveries := w.git.Deliveries()
+	last := deliveries[len(deliveries)-1]
+	for range 4 {
+		again, err := w.git.Redeliver(t.Context(), last.ID)
+		require.NoError(t, err)
+		require.True(t, again.OK())
+	}
+	w.approve(runID)
+	require.Equal(t, workflows.StateSucceeded, w.ended(runID).State)
+	require.Equal(t, 2, w.updates()-2, "two stages, each updated once since the first release")
+}
+
+func TestTheReceiverStartsNothingForWhatIsNotASignedPushOfABranchThatAStageNames(t *testing.T) {
+	w := newWorld(t, nil)
+	secret, err := os.ReadFile(filepath.Join(w.options.Directory, "webhook-secret"))
+	require.NoError(t, err)
+	secret = bytes.TrimSpace(secret)
+	push := func(ref, more string) string {
+		return fmt.Sprintf(`{"ref":%q,"after":%q,"repository":{"clone_url":%q}%s}`, ref, strings.Repeat("e", 40), w.config.Pipelines[0].Repository, more)
+	}
+	for name, c := range map[string]struct {
+		event, body string
+		secret      []byte
+		code        int
+		says        string
+	}{
+		"unsigned":                     {"push", push("refs/heads/main", ""), nil, http.StatusUnauthorized, "X-Hub-Signature-256"},
+		"signed with another secret":   {"push", push("refs/heads/main", ""), []byte("other"), http.StatusUnauthorized, "signature"},
+		"no push":                      {"release", `{}`, secret, http.StatusAccepted, "only pushes"},
+		"a branch that no stage names": {"push", push("refs/heads/idea", ""), secret, http.StatusAccepted, "idea"},
+		"a deleted branch":             {"push", push("refs/heads/main", `,"deleted":true`), secret, http.StatusAccepted, "deleted"},
+		"a tag":                        {"push", push("refs/tags/v1", ""), secret, http.StatusAccepted, "not a branch"},
+		"another repository":           {"push", strings.ReplaceAll(push("refs/heads/main", ""), "example", "other"), secret, http.StatusAccepted, "no pipeline"},
+	} {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, w.receiver, strings.NewReader(c.body))
+		require.NoError(t, err)
+		request.Header.Set("X-GitHub-Event", c.event)
+		request.Header.Set("X-GitHub-Delivery", "d-1")
+		request.Header.Set("Content-Type", "application/json")
+		if c.secret != nil {
+			request.Header.Set("X-Hub-Signature-256", webhook.Sign(c.secret, []byte(c.body)))
+		}
+		response, err := http.DefaultClient.Do(request)
+		require.NoError(t, err)
+		answer, err := io.ReadAll(response.Body)
+		require.NoError(t, err)
+		require.NoError(t, response.Body.Close())
+		require.Equal(t, c.code, response.StatusCode, "%s: %s", name, answer)
+		require.Contains(t, string(answer), c.says, name)
+	}
+	// Searches lag behind, so the one run that they would all have had is asked for by its name.
+	_, err = w.client.DescribeWorkflowExecution(t.Context(), delivery.RunID("site", strings.Repeat("e", 40)), "")
+	var missing *serviceerror.NotFound
+	require.ErrorAs(t, err, &missing, "nothing was started")
+}
+
+func TestARevisionThatIsNotThereFailsWithThatSentenceAndTouchesNothing(t *testing.T) {
+	w := newWorld(t, nil)
+	missing := "deadbeefdeadbeefdeadbeefdeadbeefdeadbeef"
+	started, err := startRun(t.Context(), w.client, w.config.Pipelines[0], delivery.Revision{SHA: missing, Ref: "refs/heads/main"}, false)
+	require.NoError(t, err)
+	status := w.ended(started.RunID)
+	require.Equal(t, workflows.StateFailed, status.State)
+	require.Contains(t, status.Detail, missing[:12])
+	require.Zero(t, w.updates())
+}
+
+func TestASecondStartContinuesWithWhatWasThere(t *testing.T) {
+	w := newWorld(t, nil)
+	w.release()
+	before := w.observe("site-production")
+	options := w.options
+	w.Close()
+
+	again, err := startStack(context.Background(), options)
+	require.NoError(t, err)
+	t.Cleanup(again.Close)
+	w.stack = again
+	// A push of which nobody told the receiver is not taken for a first release.
+	working, err := git.Clone(t.Context(), again.git.CloneURL(siteRepository), filepath.Join(t.TempDir(), "clone"))
+	require.NoError(t, err)
+	require.NoError(t, goodChange(working))
+	_, err = working.Commit(t.Context(), "pushed unseen")
+	require.NoError(t, err)
+	again.git.SetWebhook("", nil)
+	require.NoError(t, working.Push(t.Context(), "main"))
+	teller := &demo{stack: again, progress: newProgress(io.Discard, false)}
+	require.NoError(t, teller.firstRelease(t.Context()))
+	after := w.observe("site-production")
+	require.Equal(t, before.VersionLabel, after.VersionLabel)
+	require.Equal(t, before.Address, after.Address)
+	w.eventually("the site answers at the same address", func() bool {
+		return ask(t.Context(), http.DefaultClient, "http://"+after.Address+"/health") == nil
+	})
+	runs, err := listRuns(t.Context(), again.client, "")
+	require.NoError(t, err)
+	require.Len(t, runs, 1)
+}
+
+func TestAPortInUseIsNamedWithItsFlag(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer taken.Close()
+	_, err = listenAddress(taken.Addr().(*net.TCPAddr).Port, "--git-port")
+	require.ErrorContains(t, err, "--git-port")
+}

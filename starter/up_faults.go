@@ -1,0 +1,69 @@
+package main
+
+import (
+	"encoding/json"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"gravity/internal/delivery"
+	"gravity/internal/local/aws"
+)
+
+// platformFlags say how the stand-in for AWS behaves.
+type platformFlags struct {
+	pace         string
+	seed         uint64
+	faults       string
+	loseRequests float64
+	skipRollback bool
+}
+
+func (f *platformFlags) register(flags *pflag.FlagSet) {
+	flags.StringVar(&f.pace, "pace", "demo", "how long Beanstalk takes: demo (half a minute an update) or real (as on AWS)")
+	flags.Float64Var(&f.loseRequests, "lose-requests", 0, "fault: the share of requests that the load balancers lose, 0 to 1")
+	flags.BoolVar(&f.skipRollback, "skip-rollback", false, "fault: Beanstalk keeps updates that failed")
+	flags.StringVar(&f.faults, "faults", "", `any other faults, as JSON: {"throttleCalls": 0.2, "loseAnswers": 0.1} (go doc ./internal/local/aws/faults Faults)`)
+	flags.Uint64Var(&f.seed, "seed", 0, "seed of the faults: the same one gives the same faults again (default: another one each time)")
+}
+
+// parse gives the faults, which begin after the first release, so that there is something to break.
+func (f *platformFlags) parse() (aws.Faults, error) {
+	var faults aws.Faults
+	if f.faults != "" {
+		decoder := json.NewDecoder(strings.NewReader(f.faults))
+		decoder.DisallowUnknownFields()
+		if err := decoder.Decode(&faults); err != nil {
+			return faults, wrongUse("--faults: %w", err)
+		}
+	}
+	if f.loseRequests != 0 {
+		faults.LoseRequests = f.loseRequests
+	}
+	faults.SkipRollback = faults.SkipRollback || f.skipRollback
+	if err := faults.Check(); err != nil {
+		return faults, wrongUse("faults: %w", err)
+	}
+	return faults, nil
+}
+
+// apply chooses the pace. At AWS's own, the site's own rules of health suit.
+func (f *platformFlags) apply(options *stackOptions) error {
+	options.Seed = f.seed
+	switch f.pace {
+	case "demo":
+		options.Platform, options.Steady, options.Settle = aws.DemoPace(), demoSteady, demoSettle
+	case "real":
+		options.Platform = aws.RealPace()
+	default:
+		return wrongUse("--pace is %q: it is demo or real", f.pace)
+	}
+	return nil
+}
+
+// The demo pace's own rules of health.
+const (
+	demoSteady = delivery.Duration(3 * time.Second)
+	demoSettle = delivery.Duration(30 * time.Second)
+)

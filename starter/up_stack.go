@@ -1,0 +1,268 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/log"
+	"go.temporal.io/sdk/worker"
+
+	"gravity/internal/beanstalk"
+	"gravity/internal/config"
+	"gravity/internal/delivery"
+	"gravity/internal/local/aws"
+	"gravity/internal/local/git"
+	"gravity/internal/local/temporal"
+	"gravity/internal/webhook"
+	"gravity/worker/process"
+	"gravity/workflows"
+)
+
+// stackOptions says what `starter up` embeds, and where.
+type stackOptions struct {
+	// Directory keeps everything; a second start continues with what is there.
+	Directory string
+	// Site is the directory of the sample site.
+	Site string
+	// Ports on 127.0.0.1; 0 takes a free one.
+	TemporalPort, UIPort, AWSPort, GitPort, WebhookPort int
+	Platform                                            aws.Pace
+	Faults                                              aws.Faults
+	Worker                                              beanstalk.Pace
+	// Seed of the faults; a random one when 0.
+	Seed uint64
+	// Steady and Settle replace the site's own when they are set: local instances are quick to judge.
+	Steady, Settle delivery.Duration
+	// NoWorker leaves the worker out, for tests that run it as a process of its own.
+	NoWorker bool
+	// Versioning is set by tests that run the worker as part of a Worker Deployment.
+	Versioning worker.DeploymentOptions
+	Progress   func(string)
+	Log        *slog.Logger
+}
+
+// stack is everything on one machine: Temporal, AWS, a git host, the webhook receiver and a worker.
+type stack struct {
+	options  stackOptions
+	temporal *temporal.Server
+	client   client.Client
+	platform *aws.Server
+	git      *git.Host
+	config   config.File
+	receiver string
+	closers  []func()
+}
+
+// siteRepository is the one repository of the git host.
+const siteRepository = "example/site"
+
+// startStack starts the parts in the order in which they need each other.
+func startStack(ctx context.Context, o stackOptions) (*stack, error) {
+	s := &stack{options: o}
+	for _, start := range []func(context.Context) error{
+		s.startTemporal, s.startPlatform, s.startGit, s.configure, s.startReceiver, s.startWorker, s.createEnvironments,
+	} {
+		if err := start(ctx); err != nil {
+			s.Close()
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// Close ends every part, the last first, and every process that they started.
+func (s *stack) Close() {
+	for i := len(s.closers) - 1; i >= 0; i-- {
+		s.closers[i]()
+	}
+	s.closers = nil
+}
+
+func (s *stack) onClose(end func()) { s.closers = append(s.closers, end) }
+
+func (s *stack) startTemporal(ctx context.Context) error {
+	attributes := map[string]string{}
+	for _, name := range workflows.SearchAttributes() {
+		attributes[name] = "Keyword"
+	}
+	server, err := temporal.Start(ctx, temporal.Options{
+		DataDir: filepath.Join(s.options.Directory, "temporal"), Port: s.options.TemporalPort, UIPort: s.options.UIPort,
+		SearchAttributes: attributes, Progress: s.options.Progress, Log: s.options.Log,
+	})
+	if err != nil {
+		return err
+	}
+	s.temporal = server
+	s.onClose(func() { s.warn("ending Temporal", server.Close()) })
+	s.client, err = client.DialContext(ctx, client.Options{
+		HostPort: server.Address(), Namespace: server.Namespace(), Logger: log.NewStructuredLogger(s.options.Log),
+	})
+	if err != nil {
+		return fmt.Errorf("connecting to Temporal at %s: %w", server.Address(), err)
+	}
+	s.onClose(s.client.Close)
+	return nil
+}
+
+func (s *stack) startPlatform(ctx context.Context) error {
+	s.options.Progress("starting the stand-in for Elastic Beanstalk and S3")
+	address, err := listenAddress(s.options.AWSPort, "--aws-port")
+	if err != nil {
+		return err
+	}
+	s.platform, err = aws.Start(ctx, aws.Options{
+		DataDir: filepath.Join(s.options.Directory, "aws"), Addr: address,
+		Pace: s.options.Platform, Faults: s.options.Faults, Seed: s.options.Seed, Log: s.options.Log,
+	})
+	if err != nil {
+		return err
+	}
+	s.onClose(func() { s.warn("ending the stand-in for AWS", s.platform.Close()) })
+	return nil
+}
+
+func (s *stack) startGit(ctx context.Context) error {
+	s.options.Progress("starting the git host")
+	address, err := listenAddress(s.options.GitPort, "--git-port")
+	if err != nil {
+		return err
+	}
+	s.git, err = git.Start(ctx, git.Options{DataDir: filepath.Join(s.options.Directory, "git"), Addr: address, Log: s.options.Log})
+	if err != nil {
+		return err
+	}
+	s.onClose(func() { s.warn("ending the git host", s.git.Close()) })
+	if err := s.git.Create(ctx, siteRepository); err != nil {
+		return err
+	}
+	_, err = s.git.Fill(ctx, siteRepository, s.options.Site, firstMessage)
+	return err
+}
+
+// configure takes the site's own gravity.yaml, with the repository of this machine's git host, and writes it
+// where the other commands find it.
+func (s *stack) configure(context.Context) error {
+	file, err := config.Load(filepath.Join(s.options.Site, "gravity.yaml"))
+	if err != nil {
+		return err
+	}
+	for i := range file.Pipelines {
+		pipeline := &file.Pipelines[i]
+		pipeline.Repository = s.git.CloneURL(siteRepository)
+		for j := range pipeline.Stages {
+			if s.options.Steady != 0 {
+				pipeline.Stages[j].Health.Steady, pipeline.Stages[j].Health.Settle = s.options.Steady, s.options.Settle
+			}
+		}
+	}
+	file.Path = s.configPath()
+	s.config = file
+	text, err := yaml.Marshal(struct {
+		Pipelines []delivery.Pipeline `yaml:"pipelines"`
+	}{file.Pipelines})
+	if err != nil {
+		return fmt.Errorf("writing %s: %w", file.Path, err)
+	}
+	return os.WriteFile(file.Path, text, 0o600)
+}
+
+func (s *stack) configPath() string { return filepath.Join(s.options.Directory, "gravity.yaml") }
+
+// startReceiver serves the webhook, and tells the git host where.
+func (s *stack) startReceiver(context.Context) error {
+	secret, err := keptSecret(filepath.Join(s.options.Directory, "webhook-secret"))
+	if err != nil {
+		return err
+	}
+	address, err := listenAddress(s.options.WebhookPort, "--webhook-port")
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return err
+	}
+	receiver := newReceiver(s.client, s.config, [][]byte{secret}, s.runURL, s.options.Log)
+	server := webhook.NewServer(address, receiver)
+	go func() {
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			s.options.Log.Error("the webhook receiver ended", "error", err)
+		}
+	}()
+	s.onClose(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		s.warn("ending the webhook receiver", server.Shutdown(ctx))
+	})
+	s.receiver = "http://" + listener.Addr().String() + webhookPath
+	s.git.SetWebhook(s.receiver, secret)
+	return nil
+}
+
+func (s *stack) startWorker(context.Context) error {
+	if s.options.NoWorker {
+		return nil
+	}
+	polling, err := process.Start(process.Options{
+		Temporal: s.client, AWS: s.platform.Config(), Directory: filepath.Join(s.options.Directory, "worker"),
+		Pace: s.options.Worker, LocalRepositories: true, Versioning: s.options.Versioning, Grace: 5 * time.Second, Log: s.options.Log,
+	})
+	if err != nil {
+		return err
+	}
+	s.onClose(polling.Stop)
+	return nil
+}
+
+// runURL is where a run is seen in Temporal's web UI.
+func (s *stack) runURL(runID string) string {
+	return workflowURL(s.temporal.UIURL(), s.temporal.Namespace(), runID)
+}
+
+func (s *stack) warn(doing string, err error) {
+	if err != nil {
+		s.options.Log.Warn(doing, "error", err)
+	}
+}
+
+// listenAddress makes sure that a port is free before anything is started on it.
+func listenAddress(port int, flag string) (string, error) {
+	address := fmt.Sprintf("127.0.0.1:%d", port)
+	if port == 0 {
+		return address, nil
+	}
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return "", delivery.Errorf(delivery.InvalidInput, "port %d is in use; choose another with %s (0 takes a free one): %w", port, flag, err)
+	}
+	return address, listener.Close()
+}
+
+// keptSecret reads the secret that signs webhooks, or makes it.
+func keptSecret(path string) ([]byte, error) {
+	kept, err := os.ReadFile(path)
+	if err == nil {
+		return []byte(strings.TrimSpace(string(kept))), nil
+	}
+	if !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	random := make([]byte, 32)
+	if _, err := rand.Read(random); err != nil {
+		return nil, err
+	}
+	secret := []byte(hex.EncodeToString(random))
+	return secret, os.WriteFile(path, append(secret, '\n'), 0o600)
+}

@@ -1,0 +1,78 @@
+// Package connection reaches Temporal the way every Temporal tool does: profiles of temporal.toml,
+// TEMPORAL_ADDRESS and the other environment variables, TLS and API keys. The worker and the command
+// line share it, so that both find the same server with the same settings, and say the same when
+// they don't.
+package connection
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/contrib/envconfig"
+	"go.temporal.io/sdk/log"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"gravity/internal/delivery"
+)
+
+// Settings override what the profile and the environment say. All of them are optional.
+type Settings struct {
+	// Profile of temporal.toml. Default: TEMPORAL_PROFILE, or else "default".
+	Profile string
+	// Address is host:port of the frontend.
+	Address string
+	// Namespace to work in.
+	Namespace string
+	// Identity is what Temporal's histories call this client.
+	Identity string
+	// Log gets what the SDK says. Default: nothing.
+	Log *slog.Logger
+}
+
+// Options reads the settings; nothing is connected yet. The address and the namespace are filled in.
+func (s Settings) Options() (client.Options, error) {
+	options, err := envconfig.LoadClientOptions(envconfig.LoadClientOptionsRequest{ConfigFileProfile: s.Profile})
+	if err != nil {
+		return client.Options{}, delivery.Errorf(delivery.InvalidInput,
+			"the connection settings for Temporal are wrong: %w; look at temporal.toml and the TEMPORAL_ variables", err)
+	}
+	override(&options.HostPort, s.Address, client.DefaultHostPort)
+	override(&options.Namespace, s.Namespace, client.DefaultNamespace)
+	options.Identity = s.Identity
+	if s.Log == nil {
+		s.Log = slog.New(slog.DiscardHandler)
+	}
+	options.Logger = log.NewStructuredLogger(s.Log)
+	return options, nil
+}
+
+func override(value *string, wanted, fallback string) {
+	if wanted != "" {
+		*value = wanted
+	}
+	if *value == "" {
+		*value = fallback
+	}
+}
+
+// Dial connects. Its errors are of type Unavailable or AccessDenied and name the address.
+func Dial(ctx context.Context, options client.Options) (client.Client, error) {
+	connected, err := client.DialContext(ctx, options)
+	var denied *serviceerror.PermissionDenied
+	switch {
+	case err == nil:
+		return connected, nil
+	case errors.Is(ctx.Err(), context.Canceled):
+		return nil, ctx.Err()
+	case errors.As(err, &denied), status.Code(err) == codes.Unauthenticated:
+		return nil, delivery.Errorf(delivery.AccessDenied,
+			"Temporal at %s refuses these credentials: %w; look at TEMPORAL_API_KEY, or at the profile in temporal.toml", options.HostPort, err)
+	default:
+		return nil, delivery.Errorf(delivery.Unavailable,
+			"no Temporal server at %s: start one with `go run ./starter up`, or set TEMPORAL_ADDRESS or a profile of temporal.toml (%w)", options.HostPort, err)
+	}
+}

@@ -1,0 +1,173 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/url"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+
+	"go.temporal.io/sdk/worker"
+)
+
+// settings are the worker's own; those of Temporal and AWS are read by their own libraries.
+type settings struct {
+	profile      string
+	directory    string
+	builds       int
+	gitTokenFile string
+	gitHost      string
+	deployment   string
+	buildID      string
+	logFormat    string
+}
+
+const help = `worker polls Temporal and runs Gravity's workflows and activities.
+
+Usage:
+  worker [flags]
+
+Flags, and the environment variables that stand for them:
+  --profile NAME         profile of temporal.toml                       TEMPORAL_PROFILE
+  --directory PATH       mirrors and workspaces; several gigabytes      GRAVITY_DIRECTORY
+                         (default: gravity/worker in the user's cache folder)
+  --builds N             builds at the same time (default: one a core)  GRAVITY_BUILDS
+  --git-token-file PATH  file with a token for private repositories,    GRAVITY_GIT_TOKEN_FILE
+                         read anew for every fetch, so it can be short-lived
+  --git-host HOST        the one host that gets to see the token        GRAVITY_GIT_HOST
+                         (default: github.com)
+  --deployment NAME      Worker Versioning: the deployment's name       TEMPORAL_DEPLOYMENT_NAME
+  --build-id ID          Worker Versioning: this build                  TEMPORAL_WORKER_BUILD_ID
+  --log-format FORMAT    json or text (default: json)                   GRAVITY_LOG_FORMAT
+
+Temporal is found as by all its tools: TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_API_KEY,
+TEMPORAL_TLS_..., or a profile of temporal.toml. AWS as by all of its: AWS_PROFILE, AWS_REGION, roles.
+
+Examples:
+  worker
+  TEMPORAL_ADDRESS=temporal.internal:7233 AWS_REGION=eu-central-1 worker --git-token-file /run/secrets/git
+  worker --profile cloud --deployment gravity --build-id 2026-11-23.1
+
+The first interrupt lets the steps under way end; the second ends the process at once.
+Exit codes: 0 stopped in order, 1 Temporal or AWS cannot be used, 2 wrong flags.
+`
+
+// parse reads flags, and the environment for those that are not given.
+func parse(arguments []string, environment func(string) (string, bool)) (settings, error) {
+	s := settings{}
+	flags := flag.NewFlagSet("worker", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	flags.StringVar(&s.profile, "profile", "", "") // the environment is read by Temporal's library
+	flags.StringVar(&s.directory, "directory", "", "")
+	flags.IntVar(&s.builds, "builds", runtime.NumCPU(), "")
+	flags.StringVar(&s.gitTokenFile, "git-token-file", "", "")
+	flags.StringVar(&s.gitHost, "git-host", "github.com", "")
+	flags.StringVar(&s.deployment, "deployment", "", "")
+	flags.StringVar(&s.buildID, "build-id", "", "")
+	flags.StringVar(&s.logFormat, "log-format", "json", "")
+	for name, variable := range map[string]string{
+		"directory": "GRAVITY_DIRECTORY", "builds": "GRAVITY_BUILDS",
+		"git-token-file": "GRAVITY_GIT_TOKEN_FILE", "git-host": "GRAVITY_GIT_HOST",
+		"deployment": "TEMPORAL_DEPLOYMENT_NAME", "build-id": "TEMPORAL_WORKER_BUILD_ID",
+		"log-format": "GRAVITY_LOG_FORMAT",
+	} {
+		value, ok := environment(variable)
+		if !ok || value == "" {
+			continue
+		}
+		if err := flags.Set(name, value); err != nil {
+			return s, fmt.Errorf("%s=%s: %w", variable, strconv.Quote(value), err)
+		}
+	}
+	if err := flags.Parse(arguments); err != nil {
+		return s, err
+	}
+	if flags.NArg() > 0 {
+		return s, fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	}
+	return s, s.check()
+}
+
+func (s *settings) check() error {
+	switch {
+	case s.builds < 1:
+		return fmt.Errorf("--builds is %d: at least one build must be possible at a time", s.builds)
+	case s.logFormat != "json" && s.logFormat != "text":
+		return fmt.Errorf("--log-format is %q: it is json or text", s.logFormat)
+	case (s.deployment == "") != (s.buildID == ""):
+		return errors.New("--deployment and --build-id belong together: give both, or neither")
+	}
+	if s.gitTokenFile != "" {
+		if _, err := s.token(); err != nil {
+			return err
+		}
+	}
+	if s.directory == "" {
+		cache, err := os.UserCacheDir()
+		if err != nil {
+			return fmt.Errorf("there is no cache folder for the mirrors of repositories: %w; give --directory", err)
+		}
+		s.directory = filepath.Join(cache, "gravity", "worker")
+	}
+	return nil
+}
+
+// credentials answers with the token to the one host that it is for: a pipeline that names another
+// host must not send it there.
+func (s settings) credentials() func(context.Context, string) (string, string, error) {
+	if s.gitTokenFile == "" {
+		return nil
+	}
+	return func(_ context.Context, repository string) (username, token string, err error) {
+		address, err := url.Parse(repository)
+		if err != nil || address.Scheme != "https" || !strings.EqualFold(address.Host, s.gitHost) {
+			return "", "", nil
+		}
+		token, err = s.token()
+		return "x-access-token", token, err
+	}
+}
+
+// maxToken bounds what is read of a token file, in bytes.
+const maxToken = 16 << 10
+
+func (s settings) token() (string, error) {
+	file, err := os.Open(s.gitTokenFile)
+	if err != nil {
+		return "", fmt.Errorf("reading the git token: %w", err)
+	}
+	defer func() { _ = file.Close() }()
+	content, err := io.ReadAll(io.LimitReader(file, maxToken+1))
+	if err != nil {
+		return "", fmt.Errorf("reading the git token: %w", err)
+	}
+	token := strings.TrimSpace(string(content))
+	if token == "" || len(content) > maxToken || strings.ContainsAny(token, "\r\n") {
+		return "", fmt.Errorf("the git token file %s must hold one line, the token", s.gitTokenFile)
+	}
+	return token, nil
+}
+
+func (s settings) versioning() worker.DeploymentOptions {
+	if s.deployment == "" {
+		return worker.DeploymentOptions{}
+	}
+	return worker.DeploymentOptions{
+		UseVersioning: true,
+		Version:       worker.WorkerDeploymentVersion{DeploymentName: s.deployment, BuildID: s.buildID},
+	}
+}
+
+func (s settings) logger(w io.Writer) *slog.Logger {
+	if s.logFormat == "text" {
+		return slog.New(slog.NewTextHandler(w, nil))
+	}
+	return slog.New(slog.NewJSONHandler(w, nil))
+}

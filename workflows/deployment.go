@@ -1,0 +1,275 @@
+package workflows
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"gravity/activities"
+	"gravity/internal/delivery"
+)
+
+// DeploymentInput starts a deployment. Only Environment does that.
+type DeploymentInput struct {
+	Request delivery.Request `json:"request"`
+	// Good is the version to return to; nil when this environment was never deployed to by Gravity.
+	Good *delivery.Version `json:"good,omitempty"`
+	// LeftOn is the label that the last deployment left there; empty when unknown.
+	LeftOn string `json:"leftOn,omitempty"`
+}
+
+// Phase is where a deployment stands.
+type Phase string
+
+// The phases of a deployment, in order.
+const (
+	PhasePrecheck Phase = "precheck"
+	PhaseUpdate   Phase = "update"
+	PhaseHealth   Phase = "health"
+	PhaseVerify   Phase = "verify"
+	PhaseRollback Phase = "rollback"
+	PhaseEnded    Phase = "ended"
+)
+
+// Deployment puts one version on one environment, and proves it or takes it back. Whatever
+// happens, the environment ends on a version that was proven healthy there, or the result says
+// that a person is needed.
+//
+// It accepts AbortSignal and answers StatusQuery. It completes when the version is proven healthy; otherwise it
+// fails with the delivery.ErrorType of the cause as the error's type and the delivery.Result as details.
+func Deployment(ctx workflow.Context, input DeploymentInput) (delivery.Result, error) {
+	ctx, cancel := workflow.WithCancel(ctx)
+	d := &deployment{input: input, good: input.Good}
+	if err := d.setup(ctx, cancel); err != nil {
+		return delivery.Result{}, err
+	}
+	failure := d.attempt(ctx)
+	if failure == nil {
+		return d.end(ctx, d.deployed())
+	}
+	return d.end(ctx, d.takeBack(ctx, failure))
+}
+
+// deployment is the state of one Deployment workflow.
+type deployment struct {
+	input   DeploymentInput
+	status  DeploymentStatus
+	aborted *Answer
+	// found is what the environment was before anything was sent; good is where to return to.
+	found delivery.Observation
+	good  *delivery.Version
+	// sent is true from the moment in which an update may have reached the platform.
+	sent bool
+	// accepted is true once the platform is known to have taken the update.
+	accepted bool
+	evidence []string
+}
+
+func (d *deployment) setup(ctx workflow.Context, cancel workflow.CancelFunc) error {
+	d.status = DeploymentStatus{
+		Deployment:  workflow.GetInfo(ctx).WorkflowExecution.ID,
+		Environment: d.environment(),
+		Version:     d.wanted().Label,
+	}
+	if err := workflow.SetQueryHandlerWithOptions(ctx, StatusQuery, func() (DeploymentStatus, error) { return d.status, nil },
+		workflow.QueryHandlerOptions{Description: "which phase the deployment is in"}); err != nil {
+		return err
+	}
+	whenAborted(ctx, func(_ workflow.Context, answer Answer) {
+		d.aborted = &answer
+		cancel() // stops the step under way; a rollback under way is seen through
+	})
+	return nil
+}
+
+// attempt is the way forward: every step must succeed.
+func (d *deployment) attempt(ctx workflow.Context) error {
+	until := workflow.Now(ctx).Add(d.stage().Patience.Std())
+	for {
+		if err := d.precheck(ctx, until); err != nil {
+			return err
+		}
+		started, err := d.update(ctx)
+		if err != nil {
+			return err
+		}
+		if !started.Busy {
+			d.accepted = true
+			return d.prove(ctx, d.wanted(), started)
+		}
+		d.sent = false
+		if err := d.standBack(ctx, until); err != nil {
+			return err
+		}
+	}
+}
+
+// standBack lets somebody else's update, which was faster by a moment, come to its end. The pause also bounds
+// how often an environment is asked that says Ready and refuses updates all the same.
+func (d *deployment) standBack(ctx workflow.Context, until time.Time) error {
+	if workflow.Now(ctx).After(until) {
+		return delivery.Errorf(delivery.EnvironmentBusy,
+			"environment %s says that it is Ready, and takes no update: look at its events, or rebuild it", d.environment())
+	}
+	return workflow.NewTimerWithOptions(ctx, busyPause, workflow.TimerOptions{Summary: "somebody else's update came first"}).Get(ctx, nil)
+}
+
+// precheck waits until the environment takes an update, and decides before anything is changed
+// where to return to.
+func (d *deployment) precheck(ctx workflow.Context, until time.Time) error {
+	d.enter(ctx, PhasePrecheck, "waits until "+d.environment()+" is Ready")
+	var beanstalk *activities.Beanstalk
+	err := workflow.ExecuteActivity(waitOptions(ctx, until.Sub(workflow.Now(ctx)), "wait until Ready"), beanstalk.AwaitReady, activities.AwaitReadyInput{
+		Application: d.application(), Environment: d.environment(), Until: until,
+	}).Get(ctx, &d.found)
+	if err != nil {
+		return err
+	}
+	drifted := d.input.LeftOn != "" && d.found.VersionLabel != d.input.LeftOn
+	if drifted && d.stage().Drift == delivery.DriftStop {
+		return delivery.Errorf(delivery.Drift,
+			"%s is on version %q, but Gravity left it on %q: somebody deployed by hand; roll back, or set the stage's drift to overwrite",
+			d.environment(), d.found.VersionLabel, d.input.LeftOn)
+	}
+	var checked activities.Prechecked
+	err = workflow.ExecuteActivity(callOptions(ctx, "check what to deploy and where to return to"), beanstalk.Precheck, activities.PrecheckInput{
+		Found: d.found, Wanted: d.wanted(), Good: d.input.Good, Strategy: d.stage().Strategy, Accept: d.stage().Health.Accept,
+	}).Get(ctx, &checked)
+	if err != nil {
+		return err
+	}
+	d.good = checked.Good
+	if d.good != nil {
+		d.status.Good = d.good.Label
+	}
+	return nil
+}
+
+// update sends the update to the platform, once, or adopts the one that an earlier attempt sent.
+func (d *deployment) update(ctx workflow.Context) (activities.Update, error) {
+	if d.found.VersionLabel == d.wanted().Label && slices.Contains(d.stage().Health.Accept, d.found.HealthStatus) {
+		// Deployed before: replacing healthy instances by the same would risk something for nothing.
+		return activities.Update{Ended: true, Before: d.found.UpdatedAt}, nil
+	}
+	d.enter(ctx, PhaseUpdate, "sends the update to "+d.wanted().Label)
+	d.sent = true
+	return d.send(ctx, d.found, d.wanted())
+}
+
+func (d *deployment) send(ctx workflow.Context, found delivery.Observation, version delivery.Version) (activities.Update, error) {
+	var beanstalk *activities.Beanstalk
+	var started activities.Update
+	err := workflow.ExecuteActivity(updateOptions(ctx, "update to "+version.Label), beanstalk.Update, activities.UpdateInput{
+		Found: found, Version: version.Label,
+	}).Get(ctx, &started)
+	return started, err
+}
+
+// prove waits until the platform's health rules and the stage's own check are satisfied.
+func (d *deployment) prove(ctx workflow.Context, version delivery.Version, started activities.Update) error {
+	d.enter(ctx, PhaseHealth, "waits for the health of "+version.Label)
+	proof, err := d.awaitHealth(ctx, version, started)
+	if err != nil {
+		return err
+	}
+	d.evidence = append(d.evidence, proof.Evidence...)
+	switch proof.Verdict {
+	case delivery.VerdictHealthy:
+	case delivery.VerdictNotUpdated:
+		return &delivery.Error{Type: delivery.UpdateFailed, Message: proof.Reason}
+	case delivery.VerdictUnhealthy:
+		return &delivery.Error{Type: delivery.Unhealthy, Message: proof.Reason}
+	case delivery.VerdictLate:
+		return &delivery.Error{Type: delivery.DeadlineExceeded, Message: proof.Reason}
+	default:
+		return delivery.Errorf(delivery.Unhealthy, "unknown verdict %q", proof.Verdict)
+	}
+	return d.verify(ctx, proof.Observed, version)
+}
+
+func (d *deployment) awaitHealth(ctx workflow.Context, version delivery.Version, started activities.Update) (delivery.Proof, error) {
+	var beanstalk *activities.Beanstalk
+	var proof delivery.Proof
+	deadline := d.stage().Deadline.Std()
+	limit := deadline + d.stage().Health.Settle.Std() + d.stage().Health.Steady.Std()
+	err := workflow.ExecuteActivity(waitOptions(ctx, limit, "wait for the health of "+version.Label), beanstalk.AwaitHealth, activities.AwaitHealthInput{
+		Application: d.application(), Environment: d.environment(), EnvironmentID: d.found.ID,
+		Version: version.Label, Started: started, Health: d.stage().Health,
+		Deadline: workflow.Now(ctx).Add(deadline),
+	}).Get(ctx, &proof)
+	return proof, err
+}
+
+// verify asks the application itself, from outside, as its users do.
+func (d *deployment) verify(ctx workflow.Context, observed delivery.Observation, version delivery.Version) error {
+	check := d.stage().Health.Check
+	if check == nil || d.adopted(version) {
+		return nil
+	}
+	d.enter(ctx, PhaseVerify, "asks "+check.Path)
+	var site *activities.Site
+	return workflow.ExecuteActivity(checkOptions(ctx, *check), site.Check, activities.CheckInput{
+		Check: *check, Address: observed.Address, Version: version,
+	}).Get(ctx, nil)
+}
+
+// adopted reports whether a version was found on the environment, not deployed there by Gravity.
+// Nobody knows whether it passes the stage's check, which may be newer than it, so the platform's health
+// has to do as proof that the environment is well on it again.
+func (d *deployment) adopted(version delivery.Version) bool {
+	return version.Label != d.wanted().Label && (d.input.Good == nil || d.input.Good.Label != version.Label)
+}
+
+func (d *deployment) deployed() delivery.Result {
+	wanted := d.wanted()
+	return delivery.Result{
+		Outcome: delivery.OutcomeDeployed, LeftOn: wanted.Label, Good: &wanted,
+		Reason: "healthy on " + wanted.Label,
+	}
+}
+
+// end gives the result to whoever waits for it.
+func (d *deployment) end(ctx workflow.Context, result delivery.Result) (delivery.Result, error) {
+	result.RequestID = d.input.Request.ID
+	result.Evidence = lastOf(d.evidence, maxEvidence)
+	d.status.Result = &result
+	ctx, _ = workflow.NewDisconnectedContext(ctx)
+	d.enter(ctx, PhaseEnded, string(result.Outcome)+": "+result.Reason)
+	if result.Outcome == delivery.OutcomeDeployed {
+		return result, nil
+	}
+	kind := result.Cause
+	if result.Outcome == delivery.OutcomeNeedsAttention {
+		kind = delivery.NeedsAttention
+	}
+	return result, toTemporal(&delivery.Error{Type: kind, Message: result.Reason}, result)
+}
+
+// maxEvidence bounds the lines of evidence in a result: enough to understand, small in a history.
+const maxEvidence = 30
+
+// enter moves the deployment to another phase, where people and programs can see it.
+func (d *deployment) enter(ctx workflow.Context, phase Phase, detail string) {
+	state := string(phase)
+	if phase == PhaseEnded {
+		state = string(d.status.Result.Outcome)
+	}
+	if d.status.Phase != phase {
+		if err := workflow.UpsertTypedSearchAttributes(ctx, StateAttribute.ValueSet(state)); err != nil {
+			workflow.GetLogger(ctx).Warn("could not set search attributes", "error", err)
+		}
+	}
+	d.status.Phase, d.status.Since = phase, workflow.Now(ctx)
+	workflow.SetCurrentDetails(ctx, fmt.Sprintf("**%s** since %s: %s", phase, d.status.Since.UTC().Format(time.TimeOnly), plain(detail)))
+}
+
+func (d *deployment) stage() delivery.Stage    { return d.input.Request.Stage }
+func (d *deployment) wanted() delivery.Version { return d.input.Request.Version }
+func (d *deployment) application() string      { return d.input.Request.Version.Application }
+func (d *deployment) environment() string      { return d.input.Request.Stage.Environment }
+
+// stopped reports whether an error is the abort's doing.
+func (d *deployment) stopped(err error) bool { return temporal.IsCanceledError(err) }

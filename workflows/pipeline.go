@@ -1,0 +1,185 @@
+// Package workflows says what happens and in which order. It does no I/O and reads no clock: every
+// step that touches the world is an activity, called by its method's name. A reader begins with
+// Pipeline, which calls on Environment, which runs one Deployment at a time.
+package workflows
+
+import (
+	"go.temporal.io/sdk/workflow"
+
+	"gravity/internal/delivery"
+)
+
+// PipelineInput starts a run. The pipeline travels with it, so that a change of gravity.yaml never
+// reaches a run under way.
+type PipelineInput struct {
+	Pipeline delivery.Pipeline `json:"pipeline"`
+	Revision delivery.Revision `json:"revision"`
+}
+
+// Pipeline is a run: it builds a version of the revision once, then takes it through the stages
+// that the revision's branch reaches, each behind its gate.
+//
+// It accepts ApproveUpdate, RejectUpdate, ApproveSignal, RejectSignal and AbortSignal, and answers
+// StatusQuery. It completes when every stage is on the new version, or when a newer run superseded
+// it; otherwise it fails with a delivery.ErrorType as the error's type and its RunStatus as details.
+func Pipeline(ctx workflow.Context, input PipelineInput) (RunStatus, error) {
+	ctx, cancel := workflow.WithCancel(ctx)
+	r := newRun(ctx, input)
+	if err := r.setup(ctx, cancel); err != nil {
+		return r.status, err
+	}
+	return r.end(ctx, r.passage(ctx))
+}
+
+// run is the state of one Pipeline workflow.
+type run struct {
+	input PipelineInput
+	// stages are those that the branch reaches; status.Stages has one for each, in the same order.
+	stages   []delivery.Stage
+	status   RunStatus
+	gate     *gate
+	aborted  *Answer
+	finished map[string]delivery.Result // by request ID; read by key alone
+	// What show last sent.
+	shown        RunState
+	shownVersion string
+}
+
+func newRun(ctx workflow.Context, input PipelineInput) *run {
+	r := &run{
+		input:    input,
+		stages:   input.Pipeline.StagesFor(input.Revision.Branch()),
+		finished: map[string]delivery.Result{},
+		status: RunStatus{
+			RunID:       workflow.GetInfo(ctx).WorkflowExecution.ID,
+			Pipeline:    input.Pipeline.Name,
+			Application: input.Pipeline.Application,
+			Revision:    input.Revision,
+			State:       StateBuilding,
+			Build:       StateBuilding,
+			StartedAt:   workflow.Now(ctx),
+		},
+	}
+	for _, stage := range r.stages {
+		r.status.Stages = append(r.status.Stages, StageStatus{Stage: stage.Name, Environment: stage.Environment, State: StatePending})
+	}
+	return r
+}
+
+// setup registers every handler before anything blocks, so that no message finds nobody at home.
+func (r *run) setup(ctx workflow.Context, cancel workflow.CancelFunc) error {
+	if err := workflow.SetQueryHandlerWithOptions(ctx, StatusQuery, func() (RunStatus, error) { return r.status, nil },
+		workflow.QueryHandlerOptions{Description: "where the run stands, stage by stage"}); err != nil {
+		return err
+	}
+	if err := r.setupGate(ctx); err != nil {
+		return err
+	}
+	r.onAbort(ctx, cancel)
+	r.onFinished(ctx)
+	r.show(ctx)
+	return nil
+}
+
+// passage is the whole run in three sentences.
+func (r *run) passage(ctx workflow.Context) error {
+	if len(r.stages) == 0 {
+		return delivery.Errorf(delivery.InvalidInput, "no stage of pipeline %s names branch %q; add it to a stage's branches",
+			r.input.Pipeline.Name, r.input.Revision.Branch())
+	}
+	version, err := r.build(ctx)
+	if err != nil {
+		return err
+	}
+	for i, stage := range r.stages {
+		if err := r.pass(ctx, &r.status.Stages[i], stage, version); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pass takes the version through one stage: the gate first, so that a run that waits a day for an
+// approval holds nobody up; then the environment's queue.
+func (r *run) pass(ctx workflow.Context, status *StageStatus, stage delivery.Stage, version delivery.Version) error {
+	if err := r.passGate(ctx, status, stage); err != nil {
+		return err
+	}
+	r.enter(ctx, status, StateDeploying, "in the queue of "+stage.Environment)
+	result, err := r.deploy(ctx, status, stage, version)
+	if err != nil {
+		return err
+	}
+	status.LeftOn, status.Evidence = result.LeftOn, result.Evidence
+	if result.Outcome != delivery.OutcomeDeployed {
+		return &delivery.Error{Type: failureOf(result), Message: stage.Name + ": " + result.Reason}
+	}
+	r.enter(ctx, status, StateSucceeded, result.Reason)
+	return nil
+}
+
+// failureOf is the kind of failure of the run whose deployment ended so. A run that was aborted
+// or superseded says that; the rollback it caused is the stage's detail.
+func failureOf(result delivery.Result) delivery.ErrorType {
+	switch {
+	case result.Outcome == delivery.OutcomeNeedsAttention:
+		return delivery.NeedsAttention
+	case result.Cause == delivery.Aborted, result.Outcome == delivery.OutcomeUntouched:
+		return result.Cause
+	case result.Outcome == delivery.OutcomeSuperseded:
+		return delivery.Superseded
+	default:
+		return delivery.RolledBack
+	}
+}
+
+// onAbort listens for AbortSignal for as long as the run lives. Aborting cancels the step that is
+// under way; a deployment that has begun is taken back before the run ends.
+func (r *run) onAbort(ctx workflow.Context, cancel workflow.CancelFunc) {
+	whenAborted(ctx, func(ctx workflow.Context, answer Answer) {
+		r.aborted = &answer
+		r.record(ctx, "abort", answer)
+		r.show(ctx)
+		cancel()
+	})
+}
+
+// record keeps who said what.
+func (r *run) record(ctx workflow.Context, verb string, answer Answer) {
+	r.status.Answers = append(r.status.Answers, RecordedAnswer{Answer: answer, Verb: verb, At: workflow.Now(ctx)})
+}
+
+// end turns the way a run ended into its last status and its result.
+func (r *run) end(ctx workflow.Context, failure error) (RunStatus, error) {
+	// Nothing that follows may be stopped by the abort that brought us here.
+	ctx, _ = workflow.NewDisconnectedContext(ctx)
+	state, failure := r.verdict(failure)
+	r.status.State, r.status.EndedAt = state, workflow.Now(ctx)
+	r.status.Detail = "every stage is on " + r.status.Version
+	if failure != nil {
+		r.status.Detail = failure.Error()
+	}
+	r.closeOpen(ctx, state)
+	r.show(ctx)
+	if err := workflow.Await(ctx, func() bool { return workflow.AllHandlersFinished(ctx) }); err != nil {
+		return r.status, err
+	}
+	if failure == nil || state == StateSuperseded {
+		return r.status, nil
+	}
+	return r.status, toTemporal(failure, r.status)
+}
+
+// closeOpen marks whatever was under way when the run ended.
+func (r *run) closeOpen(ctx workflow.Context, state RunState) {
+	if r.status.Build == StateBuilding {
+		r.status.Build = state
+		return
+	}
+	for i := range r.status.Stages {
+		stage := &r.status.Stages[i]
+		if stage.State == StateWaiting || stage.State == StateDeploying {
+			stage.State, stage.Detail, stage.Since = state, r.status.Detail, workflow.Now(ctx)
+		}
+	}
+}

@@ -1,0 +1,18 @@
+package workflows
+
+import (
+	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
+)
+
+// Register makes the workflows known to a worker. Where the fleet uses Worker Versioning, runs and
+// deployments stay on the code that they began with, since they are short; an environment, which
+// lives for years, moves on with every upgrade.
+func Register(registry worker.WorkflowRegistry) {
+	pinned := workflow.VersioningBehaviorPinned
+	registry.RegisterWorkflowWithOptions(Pipeline, workflow.RegisterOptions{Name: PipelineWorkflow, VersioningBehavior: pinned})
+	registry.RegisterWorkflowWithOptions(Deployment, workflow.RegisterOptions{Name: DeploymentWorkflow, VersioningBehavior: pinned})
+	registry.RegisterWorkflowWithOptions(Environment, workflow.RegisterOptions{
+		Name: EnvironmentWorkflow, VersioningBehavior: workflow.VersioningBehaviorAutoUpgrade,
+	})
+}

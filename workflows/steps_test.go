@@ -1,0 +1,188 @@
+package workflows
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/stretchr/testify/suite"
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/testsuite"
+
+	"gravity/activities"
+	"gravity/internal/delivery"
+)
+
+// workflowSuite gives every test a fresh environment and steps that all succeed.
+type workflowSuite struct {
+	suite.Suite
+	testsuite.WorkflowTestSuite
+	env   *testsuite.TestWorkflowEnvironment
+	steps *steps
+}
+
+func (s *workflowSuite) SetupTest() {
+	s.env = s.NewTestWorkflowEnvironment()
+	s.env.SetTestTimeout(20 * time.Second)
+	Register(s.env)
+	s.steps = happySteps()
+	s.steps.register(s.env)
+}
+
+func (s *workflowSuite) TearDownTest() { s.env.AssertExpectations(s.T()) }
+
+// steps stands in for the activities: a function each, which a test replaces, and the order in
+// which they were called.
+type steps struct {
+	mu    sync.Mutex
+	calls []string
+
+	ready    func(activities.AwaitReadyInput) (delivery.Observation, error)
+	precheck func(activities.PrecheckInput) (activities.Prechecked, error)
+	update   func(activities.UpdateInput) (activities.Update, error)
+	health   func(context.Context, activities.AwaitHealthInput) (delivery.Proof, error)
+	settle   func(activities.SettleInput) (delivery.Observation, error)
+	check    func(activities.CheckInput) error
+	find     func(delivery.Version) (activities.FoundVersion, error)
+	checkout func(activities.CheckoutInput) (activities.Workspace, error)
+	run      func(context.Context, activities.RunInput) (activities.CommandResult, error)
+	upload   func(activities.UploadInput) (delivery.Version, error)
+	ask      func(activities.AskInput) (Receipt, error)
+}
+
+const goodLabel, newLabel = "site-1", "site-2"
+
+var (
+	beforeUpdate = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+	afterUpdate  = beforeUpdate.Add(time.Minute)
+)
+
+func observation(label, health string, at time.Time) delivery.Observation {
+	return delivery.Observation{
+		Application: "site", Name: "site-production", ID: "e-1", Status: "Ready",
+		HealthStatus: health, VersionLabel: label, Address: "site.example", UpdatedAt: at,
+	}
+}
+
+func happySteps() *steps {
+	return &steps{
+		ready: func(activities.AwaitReadyInput) (delivery.Observation, error) {
+			return observation(goodLabel, "Ok", beforeUpdate), nil
+		},
+		precheck: func(in activities.PrecheckInput) (activities.Prechecked, error) {
+			return activities.Prechecked{Good: in.Good}, nil
+		},
+		update: func(in activities.UpdateInput) (activities.Update, error) {
+			return activities.Update{RequestID: "r-1", Before: in.Found.UpdatedAt}, nil
+		},
+		health: func(_ context.Context, in activities.AwaitHealthInput) (delivery.Proof, error) {
+			return delivery.Proof{Verdict: delivery.VerdictHealthy, Observed: observation(in.Version, "Ok", afterUpdate)}, nil
+		},
+		settle: func(activities.SettleInput) (delivery.Observation, error) {
+			return observation(newLabel, "Ok", afterUpdate), nil
+		},
+		check: func(activities.CheckInput) error { return nil },
+		find:  func(delivery.Version) (activities.FoundVersion, error) { return activities.FoundVersion{}, nil },
+		checkout: func(in activities.CheckoutInput) (activities.Workspace, error) {
+			revision := in.Revision
+			revision.CommittedAt = beforeUpdate
+			return activities.Workspace{TaskQueue: "host-1", Directory: "/w/1", Path: in.Path, Revision: revision}, nil
+		},
+		run: func(context.Context, activities.RunInput) (activities.CommandResult, error) {
+			return activities.CommandResult{Passed: true}, nil
+		},
+		upload: func(in activities.UploadInput) (delivery.Version, error) {
+			version := in.Version
+			version.Bucket, version.Key = "bundles", version.Label+".zip"
+			return version, nil
+		},
+		ask: func(activities.AskInput) (Receipt, error) { return Receipt{}, nil },
+	}
+}
+
+func (s *steps) note(call string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.calls = append(s.calls, call)
+}
+
+// called lists the calls so far.
+func (s *steps) called() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]string(nil), s.calls...)
+}
+
+func (s *steps) register(env *testsuite.TestWorkflowEnvironment) {
+	add := func(name string, step any) {
+		env.RegisterActivityWithOptions(step, activity.RegisterOptions{Name: name})
+	}
+	add("AwaitReady", func(in activities.AwaitReadyInput) (delivery.Observation, error) {
+		s.note("AwaitReady")
+		return s.ready(in)
+	})
+	add("Precheck", func(in activities.PrecheckInput) (activities.Prechecked, error) {
+		s.note("Precheck")
+		return s.precheck(in)
+	})
+	add("Update", func(in activities.UpdateInput) (activities.Update, error) {
+		s.note("Update " + in.Version)
+		return s.update(in)
+	})
+	add("AwaitHealth", func(ctx context.Context, in activities.AwaitHealthInput) (delivery.Proof, error) {
+		s.note("AwaitHealth " + in.Version)
+		return s.health(ctx, in)
+	})
+	add("Settle", func(in activities.SettleInput) (delivery.Observation, error) {
+		s.note("Settle")
+		return s.settle(in)
+	})
+	add("Check", func(in activities.CheckInput) error {
+		s.note("Check " + in.Version.Label)
+		return s.check(in)
+	})
+	add("FindVersion", func(version delivery.Version) (activities.FoundVersion, error) {
+		s.note("FindVersion")
+		return s.find(version)
+	})
+	add("RegisterVersion", func(version delivery.Version) (delivery.Version, error) {
+		s.note("RegisterVersion")
+		return version, nil
+	})
+	add("Checkout", func(in activities.CheckoutInput) (activities.Workspace, error) {
+		s.note("Checkout")
+		return s.checkout(in)
+	})
+	add("Run", func(ctx context.Context, in activities.RunInput) (activities.CommandResult, error) {
+		s.note("Run " + in.Command.Run)
+		return s.run(ctx, in)
+	})
+	add("Bundle", func(activities.BundleInput) (activities.Bundled, error) {
+		s.note("Bundle")
+		return activities.Bundled{Digest: "abc", Size: 3}, nil
+	})
+	add("Upload", func(in activities.UploadInput) (delivery.Version, error) {
+		s.note("Upload")
+		return s.upload(in)
+	})
+	add("Remove", func(activities.RemoveInput) error {
+		s.note("Remove")
+		return nil
+	})
+	add("Ask", func(in activities.AskInput) (Receipt, error) {
+		s.note("Ask " + in.Update)
+		return s.ask(in)
+	})
+}
+
+// stage is a production stage with every rule filled in.
+func stage() delivery.Stage {
+	return delivery.Pipeline{Stages: []delivery.Stage{{
+		Name: "production", Environment: "site-production",
+		Health: delivery.Health{Check: &delivery.Check{Path: "/health"}},
+	}}}.WithDefaults().Stages[0]
+}
+
+func version(label string) delivery.Version {
+	return delivery.Version{Application: "site", Label: label}
+}
