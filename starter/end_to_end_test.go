@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -180,40 +179,6 @@ func (w *world) pending(activity string) bool {
 	return false
 }
 
-func TestTheDemoKeepsItsPromisesAndFailsWhenOneIsBroken(t *testing.T) {
-	for _, each := range []struct {
-		name   string
-		faults aws.Faults
-		broken string
-	}{
-		{name: "as it should be"},
-		{name: "requests are lost", faults: aws.Faults{LoseRequests: 0.05}, broken: "requests from users"},
-		{name: "the platform keeps a failed update", faults: aws.Faults{SkipRollback: true}, broken: "the old instances were never replaced"},
-	} {
-		t.Run(each.name, func(t *testing.T) {
-			w := newWorld(t, func(o *stackOptions) {
-				o.Faults = each.faults
-				require.NoError(t, openGate(o.Site))
-			})
-			var told bytes.Buffer
-			teller := &demo{stack: w.stack, progress: newProgress(&told, false)}
-			require.NoError(t, teller.firstRelease(t.Context()))
-			for _, stage := range w.config.Pipelines[0].Stages {
-				require.Contains(t, w.observe(stage.Environment).VersionLabel, "site-", "the first release is everywhere")
-			}
-			err := teller.tell(t.Context())
-			if each.broken == "" {
-				require.NoError(t, err, told.String())
-				require.NotContains(t, told.String(), "✗")
-				return
-			}
-			var verdict *failedRelease
-			require.ErrorAs(t, err, &verdict, told.String())
-			require.Regexp(t, "✗ .*"+each.broken, told.String())
-		})
-	}
-}
-
 func TestTheSameDeliveryFiveTimesIsOneRun(t *testing.T) {
 	w := newWorld(t, nil)
 	w.release()
@@ -315,12 +280,4 @@ func TestASecondStartContinuesWithWhatWasThere(t *testing.T) {
 	runs, err := listRuns(t.Context(), again.client, "")
 	require.NoError(t, err)
 	require.Len(t, runs, 1)
-}
-
-func TestAPortInUseIsNamedWithItsFlag(t *testing.T) {
-	taken, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer taken.Close()
-	_, err = listenAddress(taken.Addr().(*net.TCPAddr).Port, "--git-port")
-	require.ErrorContains(t, err, "--git-port")
 }

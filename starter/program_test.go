@@ -1,17 +1,13 @@
 package main
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -51,59 +47,6 @@ func TestTheProgramsExitCodeTellsSuccessAFailedReleaseAndWrongUseApart(t *testin
 		command := program(t, append(c.arguments, at...)...)
 		output, _ := command.CombinedOutput()
 		assert.Equal(t, c.code, command.ProcessState.ExitCode(), "%s: %s", c.arguments, output)
-	}
-}
-
-func TestHoweverUpEndsItLeavesNoProcessBehindAndSaysWhy(t *testing.T) {
-	if testing.Short() {
-		t.Skip("starts Temporal's server")
-	}
-	if _, err := os.Stat(fmt.Sprintf("/proc/%d/task/%d/children", os.Getpid(), os.Getpid())); err != nil {
-		t.Skip("this system does not tell which processes a process started")
-	}
-	t.Parallel()
-	for name, c := range map[string]struct {
-		end  func(up *os.Process, started []int) error
-		code int
-		says string
-	}{
-		"it is interrupted": {
-			func(up *os.Process, _ []int) error { return up.Signal(os.Interrupt) },
-			exitInterrupted, "interrupted; everything was ended",
-		},
-		"Temporal's server is killed": {
-			func(_ *os.Process, started []int) error {
-				return syscall.Kill(processNamed(started, "temporal"), syscall.SIGKILL)
-			},
-			exitUsage, "ended by itself: signal: killed",
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			up := program(t, "up", "-o", "json", "--directory", filepath.Join(t.TempDir(), "data"), "--site", "../site",
-				"--temporal-port", "0", "--ui-port", "0", "--aws-port", "0", "--git-port", "0", "--webhook-port", "0")
-			var said, trouble bytes.Buffer
-			up.Stdout, up.Stderr = &said, &trouble
-			require.NoError(t, up.Start())
-
-			var started []int
-			require.Eventually(t, func() bool {
-				started = descendants(up.Process.Pid)
-				return processNamed(started, "temporal") > 0 && processNamed(started, "site") > 0 // the server, and an instance
-			}, 4*time.Minute, 20*time.Millisecond, "everything starts") // on a fresh machine the site is compiled first
-			require.NoError(t, c.end(up.Process, started))
-			require.Error(t, up.Wait())
-			assert.Equal(t, c.code, up.ProcessState.ExitCode())
-			assert.Contains(t, trouble.String(), c.says)
-			for _, pid := range started {
-				assert.False(t, lives(pid), "process %d is gone", pid)
-			}
-			for line := range strings.Lines(said.String()) {
-				var document told
-				require.NoError(t, json.Unmarshal([]byte(line), &document), line)
-				assert.NotEmpty(t, document.Kind)
-			}
-		})
 	}
 }
 

@@ -34,7 +34,7 @@ import (
 )
 
 // testPace asks the stand-in as often as its own test pace deserves.
-var testPace = beanstalk.Pace{Fast: 20 * time.Millisecond, Slow: 200 * time.Millisecond, Events: 100 * time.Millisecond, Lag: 100 * time.Millisecond}
+var testPace = quickAsking
 
 // world is the whole stack with a small site, for one test.
 type world struct {
@@ -79,6 +79,18 @@ func openGate(site string) error {
 	return os.WriteFile(path, []byte(strings.ReplaceAll(siteConfig, "        gate: {approval: {timeout: 1h}}\n", "")), 0o644)
 }
 
+// smallSite is the sample site without a build step, in a directory of the test's.
+func smallSite(t *testing.T) string {
+	t.Helper()
+	site := filepath.Join(t.TempDir(), "site")
+	require.NoError(t, os.CopyFS(site, os.DirFS("../site")))
+	binary, err := siteBinary()
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(site, "Procfile"), []byte("web: "+binary+" --page index.html\n"), 0o644))
+	require.NoError(t, os.WriteFile(filepath.Join(site, "gravity.yaml"), []byte(siteConfig), 0o644))
+	return site
+}
+
 // newWorld starts a stack on free ports in a directory of the test's, and ends it with the test.
 func newWorld(t *testing.T, change func(*stackOptions)) *world {
 	t.Helper()
@@ -86,18 +98,13 @@ func newWorld(t *testing.T, change func(*stackOptions)) *world {
 		t.Skip("starts Temporal's server")
 	}
 	t.Parallel() // these tests wait for others' processes most of the time
-	site := filepath.Join(t.TempDir(), "site")
-	require.NoError(t, os.CopyFS(site, os.DirFS("../site")))
-	binary, err := siteBinary()
-	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(filepath.Join(site, "Procfile"), []byte("web: "+binary+" --page index.html\n"), 0o644))
-	require.NoError(t, os.WriteFile(filepath.Join(site, "gravity.yaml"), []byte(siteConfig), 0o644))
+	site := smallSite(t)
 	logs, err := os.Create(filepath.Join(t.TempDir(), "log"))
 	require.NoError(t, err)
 	options := stackOptions{
 		Directory: filepath.Join(t.TempDir(), "data"), Site: site,
 		Platform: aws.TestPace(), Worker: testPace,
-		Steady: delivery.Duration(50 * time.Millisecond), Settle: delivery.Duration(3 * time.Second),
+		Steady: quickSteady, Settle: quickSettle,
 		Progress: func(string) {}, Log: slog.New(slog.NewJSONHandler(logs, nil)),
 	}
 	require.NoError(t, os.MkdirAll(options.Directory, 0o755))

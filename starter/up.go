@@ -8,13 +8,14 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"gravity/internal/beanstalk"
 	"gravity/workflows"
 )
 
@@ -64,6 +65,8 @@ may fail.`,
 }
 
 func (f *upFlags) up(ctx context.Context, g *globals) error {
+	ctx, stopListening := signal.NotifyContext(ctx, syscall.SIGHUP) // a terminal that is closed
+	defer stopListening()
 	options, err := f.options()
 	if err != nil {
 		return err
@@ -72,11 +75,19 @@ func (f *upFlags) up(ctx context.Context, g *globals) error {
 	if err != nil {
 		return err
 	}
-	release, err := takeDirectory(f.directory, f.fresh)
+	release, err := takeDirectory(f.directory)
 	if err != nil {
 		return err
 	}
 	defer release()
+	if err := options.checkPorts(); err != nil {
+		return err // before --fresh removes anything
+	}
+	if f.fresh {
+		if err := emptyDirectory(f.directory); err != nil {
+			return err
+		}
+	}
 	progress := newProgress(g.stdout, g.json())
 	options.Progress = progress.doing
 	closeLog, err := f.log(&options)
@@ -154,13 +165,6 @@ func interruptedOr(ctx context.Context, err error) error {
 
 // options checks the flags.
 func (f *upFlags) options() (stackOptions, error) {
-	for flag, port := range map[string]int{
-		"--temporal-port": f.temporalPort, "--ui-port": f.uiPort, "--aws-port": f.awsPort, "--git-port": f.gitPort, "--webhook-port": f.webhookPort,
-	} {
-		if port < 0 || port > 65535 {
-			return stackOptions{}, wrongUse("%s is %d: a port is 1 to 65535, or 0 for a free one", flag, port)
-		}
-	}
 	site, err := f.siteDirectory()
 	if err != nil {
 		return stackOptions{}, err
@@ -173,7 +177,6 @@ func (f *upFlags) options() (stackOptions, error) {
 	options := stackOptions{
 		Directory: directory, Site: site,
 		TemporalPort: f.temporalPort, UIPort: f.uiPort, AWSPort: f.awsPort, GitPort: f.gitPort, WebhookPort: f.webhookPort,
-		Worker: beanstalk.Pace{Fast: 250 * time.Millisecond, Slow: 2 * time.Second, Events: 2 * time.Second, Lag: time.Second},
 	}
 	return options, f.platform.apply(&options)
 }

@@ -13,8 +13,8 @@ import (
 // out. It is made before anything else, so that --fresh never removes what belongs to somebody else.
 const markerName = "up.lock"
 
-// takeDirectory makes a directory this process's own until it is released; fresh empties it first.
-func takeDirectory(directory string, fresh bool) (release func(), err error) {
+// takeDirectory makes a directory this process's own until it is released.
+func takeDirectory(directory string) (release func(), err error) {
 	if err := os.MkdirAll(directory, 0o700); err != nil {
 		return nil, fmt.Errorf("making the directory: %w", err)
 	}
@@ -33,19 +33,15 @@ func takeDirectory(directory string, fresh bool) (release func(), err error) {
 	if !taken {
 		return nil, wrongUse("another `starter up` runs on %s: end it first, or name another directory with --directory", directory)
 	}
-	release = func() { _ = lock.Close() } // ends with the process at the latest
-	if fresh {
-		err = empty(directory, entries)
-	}
-	if err != nil {
-		release()
-		return nil, err
-	}
-	return release, nil
+	return func() { _ = lock.Close() }, nil // ends with the process at the latest
 }
 
-// empty removes everything but the marker, whose lock is held.
-func empty(directory string, entries []os.DirEntry) error {
+// emptyDirectory removes everything from a directory that was taken, but the marker, whose lock is held.
+func emptyDirectory(directory string) error {
+	entries, err := os.ReadDir(directory)
+	if err != nil {
+		return fmt.Errorf("starting over: %w", err)
+	}
 	for _, entry := range entries {
 		if entry.Name() == markerName {
 			continue

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"testing"
@@ -25,7 +27,7 @@ func TestADirectoryThatIsSomebodyElsesIsNeitherUsedNorEmptied(t *testing.T) {
 
 func TestADirectoryIsOneProcessesAtATimeAndFreshEmptiesIt(t *testing.T) {
 	directory := filepath.Join(t.TempDir(), "made", "on demand")
-	release, err := takeDirectory(directory, false)
+	release, err := takeDirectory(directory)
 	require.NoError(t, err)
 	kept := filepath.Join(directory, "aws", "kept")
 	require.NoError(t, os.MkdirAll(kept, 0o700))
@@ -36,13 +38,21 @@ func TestADirectoryIsOneProcessesAtATimeAndFreshEmptiesIt(t *testing.T) {
 	assert.DirExists(t, kept, "what runs keeps its data")
 	release()
 
-	release, err = takeDirectory(directory, false)
+	release, err = takeDirectory(directory)
 	require.NoError(t, err)
 	release()
 	assert.DirExists(t, kept, "a second start continues with what is there")
 
-	release, err = takeDirectory(directory, true)
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	defer release()
+	defer taken.Close()
+	port := fmt.Sprint(taken.Addr().(*net.TCPAddr).Port)
+	got = starter(t, "up", "--fresh", "--directory", directory, "--site", "../site", "--git-port", port)
+	assert.Equal(t, exitUsage, got.code)
+	assert.Contains(t, got.stderr, "--git-port")
+	assert.DirExists(t, kept, "nothing is removed before it is clear that the start can go on")
+
+	require.NoError(t, emptyDirectory(directory))
 	assert.NoDirExists(t, filepath.Dir(kept))
+	assert.FileExists(t, filepath.Join(directory, markerName))
 }

@@ -70,6 +70,9 @@ const siteRepository = "example/site"
 
 // startStack starts the parts in the order in which they need each other.
 func startStack(ctx context.Context, o stackOptions) (*stack, error) {
+	if err := o.checkPorts(); err != nil {
+		return nil, err
+	}
 	s := &stack{options: o}
 	for _, start := range []func(context.Context) error{
 		s.startTemporal, s.startPlatform, s.startGit, s.configure, s.startReceiver, s.startWorker, s.createEnvironments,
@@ -118,12 +121,9 @@ func (s *stack) startTemporal(ctx context.Context) error {
 
 func (s *stack) startPlatform(ctx context.Context) error {
 	s.options.Progress("starting the stand-in for Elastic Beanstalk and S3")
-	address, err := listenAddress(s.options.AWSPort, "--aws-port")
-	if err != nil {
-		return err
-	}
+	var err error
 	s.platform, err = aws.Start(ctx, aws.Options{
-		DataDir: filepath.Join(s.options.Directory, "aws"), Addr: address,
+		DataDir: filepath.Join(s.options.Directory, "aws"), Addr: loopback(s.options.AWSPort),
 		Pace: s.options.Platform, Faults: s.options.Faults, Seed: s.options.Seed, Log: s.options.Log,
 	})
 	if err != nil {
@@ -135,11 +135,10 @@ func (s *stack) startPlatform(ctx context.Context) error {
 
 func (s *stack) startGit(ctx context.Context) error {
 	s.options.Progress("starting the git host")
-	address, err := listenAddress(s.options.GitPort, "--git-port")
-	if err != nil {
-		return err
-	}
-	s.git, err = git.Start(ctx, git.Options{DataDir: filepath.Join(s.options.Directory, "git"), Addr: address, Log: s.options.Log})
+	var err error
+	s.git, err = git.Start(ctx, git.Options{
+		DataDir: filepath.Join(s.options.Directory, "git"), Addr: loopback(s.options.GitPort), Log: s.options.Log,
+	})
 	if err != nil {
 		return err
 	}
@@ -186,10 +185,7 @@ func (s *stack) startReceiver(context.Context) error {
 	if err != nil {
 		return err
 	}
-	address, err := listenAddress(s.options.WebhookPort, "--webhook-port")
-	if err != nil {
-		return err
-	}
+	address := loopback(s.options.WebhookPort)
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
 		return err
@@ -235,19 +231,6 @@ func (s *stack) warn(doing string, err error) {
 	if err != nil {
 		s.options.Log.Warn(doing, "error", err)
 	}
-}
-
-// listenAddress makes sure that a port is free before anything is started on it.
-func listenAddress(port int, flag string) (string, error) {
-	address := fmt.Sprintf("127.0.0.1:%d", port)
-	if port == 0 {
-		return address, nil
-	}
-	listener, err := net.Listen("tcp", address)
-	if err != nil {
-		return "", delivery.Errorf(delivery.InvalidInput, "port %d is in use; choose another with %s (0 takes a free one): %w", port, flag, err)
-	}
-	return address, listener.Close()
 }
 
 // keptSecret reads the secret that signs webhooks, or makes it.

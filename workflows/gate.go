@@ -30,10 +30,7 @@ func (r *run) passGate(ctx workflow.Context, status *StageStatus, stage delivery
 	r.enter(ctx, status, StateWaiting, fmt.Sprintf("for an approval, until %s",
 		workflow.Now(ctx).Add(approval.Timeout.Std()).UTC().Format("2 Jan 15:04 MST")))
 
-	inTime, err := workflow.AwaitWithOptions(ctx, workflow.AwaitOptions{
-		Timeout:      approval.Timeout.Std(),
-		TimerOptions: workflow.TimerOptions{Summary: stage.Name + " waits for an approval"},
-	}, waiting.answered)
+	inTime, err := awaitWithin(ctx, approval.Timeout.Std(), stage.Name+" waits for an approval", waiting.answered)
 	switch {
 	case err != nil:
 		return err

@@ -22,7 +22,20 @@ func TestTextFromOutsideBecomesNoMarkdown(t *testing.T) {
 	status := RunStatus{State: StateAborted, Detail: "a | b\n<b>c</b> `d`", Answers: []RecordedAnswer{
 		{Verb: "abort", Answer: Answer{By: "*eve*", Reason: `![x](http://example.com/x.png) \[y](z)`}},
 	}}
-	table := status.table()
+	table := status.table("default")
 	assert.Contains(t, table, `a \| b &lt;b>c&lt;/b> 'd'`)
 	assert.Contains(t, table, `- abort by \*eve\*: !\[x\](http://example.com/x.png) \\\[y\](z)`)
+}
+
+func TestTheTableSaysTheVersionOnceAndLeadsToTheQueues(t *testing.T) {
+	table := RunStatus{
+		State: StateFailed, Build: StateSucceeded, Application: "site", Version: "site-2",
+		Stages: []StageStatus{
+			{Stage: "staging", Environment: "site-staging", State: StateSucceeded, Detail: "healthy on site-2"},
+			{Stage: "production", Environment: "site-production", State: StateFailed, Detail: "rolled back; healthy on site-1"},
+		},
+	}.table("team.a1b2c")
+	assert.Contains(t, table, "| build | | succeeded | site-2 |")
+	assert.Contains(t, table, "| staging | [site-staging](/namespaces/team.a1b2c/workflows/environment%2Fsite%2Fsite-staging) | succeeded | healthy |")
+	assert.Contains(t, table, "| failed | rolled back; healthy on site-1 |")
 }

@@ -57,10 +57,7 @@ func (r *run) ask(ctx workflow.Context, status *StageStatus, request delivery.Re
 			return *receipt.Result, nil
 		}
 		r.explain(ctx, status, receipt)
-		if _, err := workflow.AwaitWithOptions(ctx, workflow.AwaitOptions{
-			Timeout:      askAgain,
-			TimerOptions: workflow.TimerOptions{Summary: "until asking " + request.Stage.Environment + " again"},
-		}, answered); err != nil {
+		if _, err := awaitWithin(ctx, askAgain, "waits for the deployment to "+request.Stage.Environment, answered); err != nil {
 			return delivery.Result{}, err
 		}
 	}

@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"fmt"
+	"net/url"
 	"strings"
 
 	"go.temporal.io/sdk/temporal"
@@ -46,7 +47,7 @@ func (r *run) note(ctx workflow.Context, detail string) {
 // show puts the run's status where Temporal's web UI shows it without opening the history. The
 // search attributes are sent only when one changed, since each sending is an event.
 func (r *run) show(ctx workflow.Context) {
-	workflow.SetCurrentDetails(ctx, r.status.table())
+	workflow.SetCurrentDetails(ctx, r.status.table(workflow.GetInfo(ctx).Namespace))
 	if r.shown == r.status.State && r.shownVersion == r.status.Version {
 		return
 	}
@@ -61,21 +62,36 @@ func (r *run) show(ctx workflow.Context) {
 	r.shown, r.shownVersion = r.status.State, r.status.Version
 }
 
-// table is the status as Markdown.
-func (s RunStatus) table() string {
+// table is the status as Markdown. It is narrow, since the web UI gives it half a page, and leads on to the
+// queues of the environments, which have the deployments.
+func (s RunStatus) table(namespace string) string {
 	lines := []string{
 		fmt.Sprintf("**%s**: %s", s.State, plain(s.Detail)), "",
-		"| stage | state | |", "|---|---|---|",
-		fmt.Sprintf("| build | %s | %s |", s.Build, plain(s.Version)),
+		"| stage | environment | state | |", "|---|---|---|---|",
+		fmt.Sprintf("| build | | %s | %s |", s.Build, plain(s.Version)),
 	}
 	for _, stage := range s.Stages {
-		lines = append(lines, fmt.Sprintf("| %s (%s) | %s | %s |", stage.Stage, stage.Environment, stage.State, plain(stage.Detail)))
+		lines = append(lines, fmt.Sprintf("| %s | [%s](%s) | %s | %s |", stage.Stage, stage.Environment,
+			workflowPath(namespace, delivery.EnvironmentID(s.Application, stage.Environment)), stage.State, plain(s.brief(stage))))
 	}
 	lines = append(lines, "")
 	for _, answer := range s.Answers {
 		lines = append(lines, fmt.Sprintf("- %s by %s%s", answer.Verb, plain(answer.who()), plain(answer.because(""))))
 	}
 	return strings.Join(lines, "\n")
+}
+
+// brief is a stage's detail without what stands elsewhere in the table.
+func (s RunStatus) brief(stage StageStatus) string {
+	if s.Version != "" {
+		return strings.TrimSuffix(stage.Detail, " on "+s.Version)
+	}
+	return stage.Detail
+}
+
+// workflowPath is where the web UI shows a workflow, from the page of another one.
+func workflowPath(namespace, workflowID string) string {
+	return "/namespaces/" + url.PathEscape(namespace) + "/workflows/" + url.PathEscape(workflowID)
 }
 
 // plain keeps text from outside from becoming Markdown structure, links, or images that the reader's browser

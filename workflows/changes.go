@@ -1,0 +1,9 @@
+package workflows
+
+// Change IDs of workflow.GetVersion, one for each change of the commands of a workflow that may be under
+// way. The name says what changed; the version from which it holds stands where it is asked for. An ID
+// is never used again, and is removed only when no run of the older code can exist any more.
+const (
+	// changeTimersEndWithTheirWait: the timer of a wait is cancelled when what was waited for came first.
+	changeTimersEndWithTheirWait = "timers-end-with-their-wait"
+)
