@@ -68,7 +68,7 @@ func (r *run) setupGate(ctx workflow.Context) error {
 	listening, _ := workflow.NewDisconnectedContext(ctx)
 	for _, verb := range []string{ApproveSignal, RejectSignal} {
 		workflow.Go(listening, func(ctx workflow.Context) {
-			answers := workflow.GetSignalChannel(ctx, verb)
+			answers := signals(ctx, verb)
 			for {
 				var answer Answer
 				answers.Receive(ctx, &answer)

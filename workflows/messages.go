@@ -96,13 +96,29 @@ func (a *abortAnswer) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
+// signals is the channel of a signal, described for those who send it from the web UI's list.
+func signals(ctx workflow.Context, name string) workflow.ReceiveChannel {
+	description := ""
+	switch name {
+	case ApproveSignal:
+		description = `let the run pass the gate at which it waits; the input may be the reason, in quotes: "looks good"`
+	case RejectSignal:
+		description = `end the run at the gate at which it waits; the input may be the reason, in quotes: "not on a Friday"`
+	case AbortSignal:
+		description = `end it now; the environment is left on its last good version. The input may be the reason, in quotes`
+	case FinishedSignal:
+		description = "sent by environments alone, with the result of the deployment"
+	}
+	return workflow.GetSignalChannelWithOptions(ctx, name, workflow.SignalChannelOptions{Description: description})
+}
+
 // whenAborted calls obey with the first AbortSignal, whenever it comes: Temporal's own cancellation
 // does not end the listening.
 func whenAborted(ctx workflow.Context, obey func(workflow.Context, Answer)) {
 	listening, _ := workflow.NewDisconnectedContext(ctx)
 	workflow.Go(listening, func(ctx workflow.Context) {
 		var answer abortAnswer
-		workflow.GetSignalChannel(ctx, AbortSignal).Receive(ctx, &answer)
+		signals(ctx, AbortSignal).Receive(ctx, &answer)
 		obey(ctx, answer.Answer)
 	})
 }

@@ -88,7 +88,7 @@ func (r *run) whyAborted() Answer {
 func (r *run) onFinished(ctx workflow.Context) {
 	listening, _ := workflow.NewDisconnectedContext(ctx)
 	workflow.Go(listening, func(ctx workflow.Context) {
-		results := workflow.GetSignalChannel(ctx, FinishedSignal)
+		results := signals(ctx, FinishedSignal)
 		for {
 			var result delivery.Result
 			results.Receive(ctx, &result)
