@@ -225,6 +225,11 @@ func (f *upFlags) log(options *stackOptions) (end func(), err error) {
 
 // seenThrough waits for the end of a run, saying what it does meanwhile, the platform's events included.
 func (s *stack) seenThrough(ctx context.Context, runID string, doing func(string)) (workflows.RunStatus, error) {
+	return s.watchedThrough(ctx, runID, func(view runView) { doing(headline(view)) })
+}
+
+// watchedThrough waits for the end of a run, and looks at it meanwhile.
+func (s *stack) watchedThrough(ctx context.Context, runID string, look func(runView)) (workflows.RunStatus, error) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -239,7 +244,7 @@ func (s *stack) seenThrough(ctx context.Context, runID string, doing func(string
 			return workflows.RunStatus{}, ctx.Err()
 		case <-ticker.C:
 			if view, err := observer.observeRun(ctx, s.client, runID); err == nil {
-				doing(headline(view))
+				look(view)
 			}
 		case <-ended:
 			return s.runStatus(ctx, runID)

@@ -44,7 +44,7 @@ func (d *demo) firstRelease(ctx context.Context) error {
 	if err != nil || started.Existing {
 		return err
 	}
-	status, err := d.stack.seenThrough(ctx, started.RunID, d.progress.doing)
+	status, err := d.unattended(ctx, started.RunID)
 	if err != nil {
 		return err
 	}
@@ -196,9 +196,23 @@ func (d *demo) push(ctx context.Context, message string, change func() error) (w
 	if err := d.started(ctx, runID); err != nil {
 		return workflows.RunStatus{}, err
 	}
-	status, err := d.stack.seenThrough(ctx, runID, d.progress.doing)
+	status, err := d.unattended(ctx, runID)
 	d.progress.doing("")
 	return status, err
+}
+
+// unattended sees a run through to its end, and answers at its gates, since nobody else is there to be asked.
+func (d *demo) unattended(ctx context.Context, runID string) (workflows.RunStatus, error) {
+	return d.stack.watchedThrough(ctx, runID, func(view runView) {
+		d.progress.doing(headline(view))
+		if view.State != workflows.StateWaiting {
+			return
+		}
+		answer := workflows.Answer{By: "starter up", Reason: "nobody else is there to be asked"}
+		if err := update(ctx, d.stack.client, runID, workflows.ApproveUpdate, answer, nil); err != nil {
+			d.stack.options.Log.Warn("approving", "run", runID, "error", err) // the display says what it waits for
+		}
+	})
 }
 
 // startWithin is how long a webhook may take from the git host to Temporal.

@@ -21,11 +21,10 @@ func upArguments(t *testing.T, more ...string) []string {
 	return append(append([]string{"up", "--directory", filepath.Join(t.TempDir(), "data")}, freePorts...), more...)
 }
 
-// quickArguments are those of the small site, at the pace of tests, without a gate at which somebody is asked.
+// quickArguments are those of the small site, at the pace of tests. It has a gate, at which nobody is there to
+// be asked.
 func quickArguments(t *testing.T, more ...string) []string {
-	site := smallSite(t)
-	require.NoError(t, openGate(site))
-	return upArguments(t, append([]string{"--site", site, "--pace", "quick"}, more...)...)
+	return upArguments(t, append([]string{"--site", smallSite(t), "--pace", "quick"}, more...)...)
 }
 
 func TestTheDemosExitCodeIsItsVerdict(t *testing.T) {
