@@ -282,3 +282,17 @@ func TestASecondStartContinuesWithWhatWasThere(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, runs, 1)
 }
+
+func TestABundleThatLeadsOutOfItsTreeIsRefusedByNameAndNothingIsUploaded(t *testing.T) {
+	w := newWorld(t, nil)
+	runID := w.push("a link to elsewhere", func(g *git.Working) error {
+		return os.Symlink("../../etc/passwd", filepath.Join(g.Directory(), "users"))
+	})
+	status := w.ended(runID)
+	require.Equal(t, workflows.StateFailed, status.State)
+	require.Contains(t, status.Detail, `"users"`)
+	require.Contains(t, status.Detail, "leads out of the tree")
+	uploads := (&demo{stack: w.stack}).uploads()
+	require.Zero(t, uploads)
+	require.Zero(t, w.updates())
+}
