@@ -135,6 +135,7 @@ func (d *demo) brokenTest(ctx context.Context) error {
 		return err
 	}
 	d.expect(status.State == workflows.StateFailed && status.Build == workflows.StateFailed, "the run %s: %s", status.State, status.Detail)
+	d.quote(lastLines(status.Output, shownOutput))
 	d.expect(d.uploads() == uploaded, "nothing was uploaded, and no version was made of it")
 	d.expect(d.updates() == sent && maps.Equal(before, d.labels(ctx)), "no environment was changed")
 	return nil
@@ -153,12 +154,26 @@ func (d *demo) failingHealth(ctx context.Context) error {
 		return err
 	}
 	d.expect(status.State == workflows.StateFailed && status.Build == workflows.StateSucceeded, "the run %s: %s", status.State, status.Detail)
-	for _, line := range status.Stages[0].Evidence {
-		d.progress.say("    %s", d.progress.style.dim(clean(line)))
-	}
+	d.quote(status.Stages[0].Evidence)
 	d.expect(maps.Equal(before, d.labels(ctx)), "every environment is on the version of before")
 	d.expect(slices.Equal(instances, d.instances(ctx)), "the old instances were never replaced: %s", strings.Join(instances, ", "))
 	return nil
+}
+
+// shownOutput is how many lines of a failed command's output are enough to see why.
+const shownOutput = 6
+
+// lastLines are the last lines of a text.
+func lastLines(text string, most int) []string {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	return lines[max(0, len(lines)-most):]
+}
+
+// quote shows what others said, below a verdict.
+func (d *demo) quote(lines []string) {
+	for _, line := range lines {
+		d.progress.say("    %s", d.progress.style.dim(cleanKeepingIndent(line)))
+	}
 }
 
 // restore puts the site's page and Procfile back as they came, with a change to the page; the
