@@ -7,6 +7,7 @@ import (
 	"net/http/httptrace"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -216,4 +217,109 @@ func TestServerFaultsThatUsersSeeShowInHealth(t *testing.T) {
 	assert.Equal(t, int32(4), *out.InstancesHealth.Severe)
 	assert.Contains(t, out.Causes, "100.0 % of the requests are failing with HTTP 5xx.")
 	assert.Contains(t, s.messages("staging", "")[len(s.messages("staging", ""))-1], "WARN Environment health has transitioned from Ok to Severe.")
+}
+
+func TestEveryAttributeOfHealthIsToldWhenItIsAskedForAndNotOtherwise(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.application()
+	s.version("v1", "good")
+	e := s.create("staging", "v1", "Immutable", 1)
+	_, _ = s.get(e, "/")
+	told := func(answer any) []string {
+		var names []string
+		value := reflect.ValueOf(answer)
+		for i := range value.NumField() {
+			if field := value.Type().Field(i); field.IsExported() && field.Name != "ResultMetadata" && !value.Field(i).IsZero() {
+				names = append(names, field.Name)
+			}
+		}
+		return names
+	}
+	for _, attribute := range types.EnvironmentHealthAttribute("").Values() {
+		out, err := s.beanstalk.DescribeEnvironmentHealth(t.Context(), &eb.DescribeEnvironmentHealthInput{EnvironmentName: sdk.String("staging"),
+			AttributeNames: []types.EnvironmentHealthAttribute{attribute}})
+		require.NoError(t, err)
+		want := []string{string(attribute), "EnvironmentName"}
+		if attribute == types.EnvironmentHealthAttributeAll {
+			want = []string{"ApplicationMetrics", "Causes", "Color", "EnvironmentName", "HealthStatus", "InstancesHealth", "RefreshedAt", "Status"}
+		}
+		assert.ElementsMatch(t, want, told(*out))
+	}
+	for _, attribute := range types.InstancesHealthAttribute("").Values() {
+		out, err := s.beanstalk.DescribeInstancesHealth(t.Context(), &eb.DescribeInstancesHealthInput{EnvironmentName: sdk.String("staging"),
+			AttributeNames: []types.InstancesHealthAttribute{attribute}})
+		require.NoError(t, err)
+		require.Len(t, out.InstanceHealthList, 1)
+		switch all := told(out.InstanceHealthList[0]); attribute {
+		case types.InstancesHealthAttributeAll:
+			assert.ElementsMatch(t, []string{"ApplicationMetrics", "AvailabilityZone", "Causes", "Color", "Deployment", "HealthStatus", "InstanceId", "InstanceType", "LaunchedAt", "System"}, all)
+		case types.InstancesHealthAttributeRefreshedAt:
+			assert.NotNil(t, out.RefreshedAt)
+		case types.InstancesHealthAttributeSystem:
+			if _, err := os.Stat("/proc/stat"); err == nil {
+				system := out.InstanceHealthList[0].System
+				assert.Len(t, system.LoadAverage, 3)
+				assert.InDelta(t, 100, *system.CPUUtilization.User+*system.CPUUtilization.Nice+*system.CPUUtilization.System+*system.CPUUtilization.Idle+
+					*system.CPUUtilization.IOWait+*system.CPUUtilization.IRQ+*system.CPUUtilization.SoftIRQ, 1)
+			}
+			fallthrough
+		default:
+			assert.ElementsMatch(t, []string{string(attribute), "InstanceId"}, all)
+			assert.Nil(t, out.RefreshedAt)
+		}
+	}
+}
+
+func TestAProcessPortThatNobodyListensOnMakesEveryInstanceUnhealthy(t *testing.T) {
+	t.Parallel()
+	s := startStepped(t)
+	s.versions("v1")
+	const process = "aws:elasticbeanstalk:environment:process:default"
+	e := s.createStepped("staging", "v1", "AllAtOnce", setting(process, "Port", "8080"), setting(nsProperties, "PORT", "8080"))
+	status, _ := s.get(e, "/")
+	assert.Equal(t, http.StatusOK, status, "the application's own port")
+	s.configure("staging", setting(process, "Port", "9090"))
+	s.clock.Advance(5 * time.Minute)
+	broken := s.describe("staging")
+	assert.Equal(t, types.EnvironmentHealthStatusSevere, broken.HealthStatus)
+	status, _ = s.get(e, "/")
+	assert.Equal(t, http.StatusBadGateway, status)
+	s.configure("staging", setting(process, "Port", "80"))
+	s.clock.Advance(5 * time.Minute)
+	assert.Equal(t, types.EnvironmentHealthStatusOk, s.describe("staging").HealthStatus, "the proxy's port")
+}
+
+func TestAnInstanceThatDoesNotBeginToAnswerIsGivenUpAfterTheIdleTimeout(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.application()
+	s.version("v1", "good")
+	e := s.create("staging", "v1", "Immutable", 1, setting("aws:elbv2:loadbalancer", "IdleTimeout", "1"))
+	status, _ := s.get(e, "/slow?for=1h")
+	assert.Equal(t, http.StatusGatewayTimeout, status)
+	status, body := s.get(e, "/slow?for=10ms")
+	assert.Equal(t, http.StatusOK, status)
+	assert.Equal(t, "v1", body)
+}
+
+func TestABundleOfGoSourceIsBuiltByThePlatform(t *testing.T) {
+	t.Parallel()
+	s := start(t, func(o *aws.Options) { o.Pace.MinimumTimeout = time.Minute }) // compilers take their time
+	s.application()
+	s.bundle("v1", map[string]string{"go.mod": "module site\n\ngo 1.21\n", "application.go": `package main
+
+import (
+	"net/http"
+	"os"
+)
+
+func main() {
+	http.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write([]byte("built on the instance")) })
+	_ = http.ListenAndServe("127.0.0.1:"+os.Getenv("PORT"), nil)
+}
+`})
+	e := s.create("staging", "v1", "AllAtOnce", 1)
+	_, body := s.get(e, "/")
+	assert.Equal(t, "built on the instance", body)
 }

@@ -104,7 +104,7 @@ func TestAZoneWhoseInstancesNeverBootFailsTheUpdateThatNeedsIt(t *testing.T) {
 	assert.Zero(t, seen["502"])
 	s.clock.Advance(time.Minute)
 	assert.Contains(t, shaped(s.messages("staging", request)),
-		"ERROR The following instances have not responded in the allowed command timeout time (they might still finish eventually on their own): [i ].")
+		"WARN The following instances have not responded in the allowed command timeout time (they might still finish eventually on their own): [i ].")
 }
 
 func TestTheSuccessThresholdSaysWhichHealthADeploymentAccepts(t *testing.T) {

@@ -45,3 +45,46 @@ func TestErrorsHaveAWSsCodesAndTexts(t *testing.T) {
 		assert.Equal(t, want, code(err))
 	}
 }
+
+func TestWhatRulesAnEnvironmentOutIsNamed(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.application()
+	s.version("v1", "good")
+	s.create("staging", "v1", "Immutable", 1)
+	create := func(change func(*eb.CreateEnvironmentInput)) error {
+		in := &eb.CreateEnvironmentInput{ApplicationName: sdk.String(applicationName), EnvironmentName: sdk.String("other"), SolutionStackName: sdk.String(stack)}
+		change(in)
+		_, err := s.beanstalk.CreateEnvironment(t.Context(), in)
+		return err
+	}
+	constraint := "failed to satisfy constraint: Member must contain only letters, digits, and the dash character and may not start or end with a dash"
+	for want, change := range map[string]func(*eb.CreateEnvironmentInput){
+		"InvalidParameterValue: Value a_name at 'EnvironmentName' " + constraint: func(in *eb.CreateEnvironmentInput) { in.EnvironmentName = sdk.String("a_name") },
+		"InvalidParameterValue: Value -site at 'CNAMEPrefix' " + constraint:      func(in *eb.CreateEnvironmentInput) { in.CNAMEPrefix = sdk.String("-site") },
+		"InvalidParameterValue: Environment staging already exists.":             func(in *eb.CreateEnvironmentInput) { in.EnvironmentName = sdk.String("staging") },
+		"InvalidParameterValue: Environments of tier Worker/SQS/HTTP are not available.": func(in *eb.CreateEnvironmentInput) {
+			in.Tier = &types.EnvironmentTier{Name: sdk.String("Worker"), Type: sdk.String("SQS/HTTP")}
+		},
+		"InvalidParameterCombination: SolutionStackName cannot be given together with PlatformArn or TemplateName.": func(in *eb.CreateEnvironmentInput) { in.TemplateName = sdk.String("usual") },
+		"MissingRequiredParameter: The request must contain the parameter PlatformArn, SolutionStackName or TemplateName.": func(in *eb.CreateEnvironmentInput) {
+			in.SolutionStackName = nil
+		},
+	} {
+		assert.Equal(t, want, code(create(change)))
+	}
+	update := func(in eb.UpdateEnvironmentInput) error {
+		in.EnvironmentName = sdk.String("staging")
+		_, err := s.beanstalk.UpdateEnvironment(t.Context(), &in)
+		return err
+	}
+	assert.Equal(t, "InvalidParameterValue: The tier of environment staging cannot be changed.", code(update(eb.UpdateEnvironmentInput{Tier: &types.EnvironmentTier{Name: sdk.String("Worker")}})))
+	assert.Equal(t, "InvalidParameterValue: No Environment found for EnvironmentName = 'staging'.", code(update(eb.UpdateEnvironmentInput{ApplicationName: sdk.String("other")})))
+	_, err := s.beanstalk.TerminateEnvironment(t.Context(), &eb.TerminateEnvironmentInput{EnvironmentName: sdk.String("staging"), TerminateResources: sdk.Bool(false)})
+	assert.Contains(t, code(err), "InvalidParameterValue: TerminateResources false is not supported")
+	_, err = s.beanstalk.TerminateEnvironment(t.Context(), &eb.TerminateEnvironmentInput{})
+	assert.Equal(t, "MissingRequiredParameter: The request must contain the parameter EnvironmentName or EnvironmentId.", code(err))
+	_, err = s.beanstalk.DescribeConfigurationSettings(t.Context(), &eb.DescribeConfigurationSettingsInput{ApplicationName: sdk.String(applicationName)})
+	assert.Equal(t, "MissingRequiredParameter: The request must contain the parameter EnvironmentName or TemplateName.", code(err))
+	assert.Equal(t, types.EnvironmentStatusReady, s.describe("staging").Status, "nothing was begun")
+}

@@ -101,8 +101,8 @@ func TestImmutableUpdateReplacesEveryInstanceAndUsersNoticeNothing(t *testing.T)
 func TestImmutableUpdateThatFailsIsTakenBackAndOldInstancesAreNeverTouched(t *testing.T) {
 	t.Parallel()
 	for behaviour, reason := range map[string]string{
-		"unhealthy": "ERROR Instance(s) (i ) did not pass health checks in the allowed command timeout.",
-		"deaf":      "ERROR Instance(s) (i ) did not pass health checks in the allowed command timeout.",
+		"unhealthy": "ERROR Instance id(s) 'i ' did not pass health check after command execution. Aborting the operation.",
+		"deaf":      "ERROR Instance id(s) 'i ' did not pass health check after command execution. Aborting the operation.",
 		"exits":     "ERROR Instance deployment failed. For details, see 'eb-engine.log'.",
 	} {
 		t.Run(behaviour, func(t *testing.T) {

@@ -21,12 +21,16 @@ func newBeanstalk(p *platform.Platform) beanstalk {
 
 // operations is the table of the API.
 func operations(p *platform.Platform) map[string]query.Operation {
+	lifecycle := []string{
+		"ResourceLifecycleConfig.VersionLifecycleConfig.MaxAgeRule.Enabled", "ResourceLifecycleConfig.VersionLifecycleConfig.MaxCountRule.Enabled",
+	}
 	return map[string]query.Operation{
-		"AbortEnvironmentUpdate":                  query.Silent(query.Of(p.AbortEnvironmentUpdate)),
-		"AssociateEnvironmentOperationsRole":      query.Silent(query.Of(p.AssociateEnvironmentOperationsRole, "EnvironmentName", "OperationsRole")),
-		"CheckDNSAvailability":                    query.Of(p.CheckDNSAvailability, "CNAMEPrefix"),
-		"CreateApplication":                       query.Of(p.CreateApplication, "ApplicationName"),
-		"CreateApplicationVersion":                query.Of(p.CreateApplicationVersion, "ApplicationName", "VersionLabel", "SourceBuildInformation.SourceType", "SourceBuildInformation.SourceRepository", "SourceBuildInformation.SourceLocation"),
+		"AbortEnvironmentUpdate":             query.Silent(query.Of(p.AbortEnvironmentUpdate)),
+		"AssociateEnvironmentOperationsRole": query.Silent(query.Of(p.AssociateEnvironmentOperationsRole, "EnvironmentName", "OperationsRole")),
+		"CheckDNSAvailability":               query.Of(p.CheckDNSAvailability, "CNAMEPrefix"),
+		"CreateApplication":                  query.Of(p.CreateApplication, append([]string{"ApplicationName"}, lifecycle...)...),
+		"CreateApplicationVersion": query.Of(p.CreateApplicationVersion, "ApplicationName", "VersionLabel", "SourceBuildInformation.SourceType", "SourceBuildInformation.SourceRepository", "SourceBuildInformation.SourceLocation",
+			"BuildConfiguration.CodeBuildServiceRole", "BuildConfiguration.Image"),
 		"CreateConfigurationTemplate":             query.Of(p.CreateConfigurationTemplate, "ApplicationName", "TemplateName"),
 		"CreateEnvironment":                       query.Of(p.CreateEnvironment, "ApplicationName"),
 		"CreateStorageLocation":                   query.Of(p.CreateStorageLocation),
@@ -59,7 +63,7 @@ func operations(p *platform.Platform) map[string]query.Operation {
 		"SwapEnvironmentCNAMEs":                   query.Silent(query.Of(p.SwapEnvironmentCNAMEs)),
 		"TerminateEnvironment":                    query.Of(p.TerminateEnvironment),
 		"UpdateApplication":                       query.Of(p.UpdateApplication, "ApplicationName"),
-		"UpdateApplicationResourceLifecycle":      query.Of(p.UpdateApplicationResourceLifecycle, "ApplicationName", "ResourceLifecycleConfig"),
+		"UpdateApplicationResourceLifecycle":      query.Of(p.UpdateApplicationResourceLifecycle, append([]string{"ApplicationName", "ResourceLifecycleConfig"}, lifecycle...)...),
 		"UpdateApplicationVersion":                query.Of(p.UpdateApplicationVersion, "ApplicationName", "VersionLabel"),
 		"UpdateConfigurationTemplate":             query.Of(p.UpdateConfigurationTemplate, "ApplicationName", "TemplateName"),
 		"UpdateEnvironment":                       query.Of(p.UpdateEnvironment),

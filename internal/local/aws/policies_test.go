@@ -2,9 +2,13 @@ package aws_test
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -37,7 +41,7 @@ func startStepped(t *testing.T, change ...func(*aws.Options)) *steppedStand {
 	return &steppedStand{stand: s, clock: stepped}
 }
 
-// fakeApplication behaves the way the version's label says.
+// fakeApplication behaves the way the version's label says, or the property SICK.
 func fakeApplication(spec instance.Spec) (http.Handler, error) {
 	switch {
 	case strings.HasPrefix(spec.Version, "stuck"):
@@ -46,7 +50,7 @@ func fakeApplication(spec instance.Spec) (http.Handler, error) {
 		return nil, errors.New("the hook exits with 1")
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		if strings.HasPrefix(spec.Version, "sick") {
+		if strings.HasPrefix(spec.Version, "sick") || spec.Properties["SICK"] != "" {
 			w.WriteHeader(http.StatusInternalServerError)
 		}
 		_, _ = io.WriteString(w, spec.Version)
@@ -106,55 +110,57 @@ func (s *steppedStand) createStepped(name, label, policy string, more ...types.C
 	return e
 }
 
-// outcome is how an update ends, and what users saw of it.
+// outcome is how AWS documents that an update ends.
 type outcome struct {
-	label    string
-	same     bool                          // the instances are those from before
-	fleet    map[string]int                // by version and deployment status
-	settled  types.EnvironmentHealthStatus // some minutes later
-	last     string                        // event of the request
-	failures bool                          // users saw errors
-	newSeen  bool                          // users saw the new version
+	label   string
+	same    bool                          // the instances are those from before
+	fleet   map[string]int                // by version and deployment status
+	settled types.EnvironmentHealthStatus // some minutes later
+	errors  bool                          // users saw errors
+	newSeen bool                          // users saw the new version
 }
+
+func outcomes() map[string]outcome {
+	deployed := func(labels ...string) map[string]int {
+		fleet := map[string]int{}
+		for _, label := range labels {
+			fleet[label+" Deployed"] += 4 / len(labels)
+		}
+		return fleet
+	}
+	return map[string]outcome{
+		"AllAtOnce good":  {"good", true, deployed("good"), "Ok", true, true},
+		"AllAtOnce sick":  {"sick", true, deployed("sick"), "Severe", true, false},
+		"AllAtOnce stuck": {"v1", true, map[string]int{"stuck In Progress": 4}, "Severe", true, false},
+		"AllAtOnce abort": {"v1", true, deployed("good"), "Degraded", true, true}, // what was begun on an instance is not called back
+
+		"Rolling good":  {"good", true, deployed("good"), "Ok", false, true},
+		"Rolling sick":  {"v1", true, deployed("sick", "v1"), "Degraded", false, false},
+		"Rolling stuck": {"v1", true, map[string]int{"stuck In Progress": 2, "v1 Deployed": 2}, "Degraded", false, false},
+		"Rolling abort": {"v1", true, deployed("good", "v1"), "Degraded", false, true},
+
+		"RollingWithAdditionalBatch good":  {"good", true, deployed("good"), "Ok", false, true},
+		"RollingWithAdditionalBatch sick":  {"v1", true, deployed("v1"), "Ok", false, false},
+		"RollingWithAdditionalBatch stuck": {"v1", true, deployed("v1"), "Ok", false, false},
+		"RollingWithAdditionalBatch abort": {"v1", true, deployed("v1"), "Ok", false, true},
+
+		"Immutable good":  {"good", false, deployed("good"), "Ok", false, true},
+		"Immutable sick":  {"v1", true, deployed("v1"), "Ok", false, false},
+		"Immutable stuck": {"v1", true, deployed("v1"), "Ok", false, false},
+		"Immutable abort": {"v1", true, deployed("v1"), "Ok", false, true},
+
+		"TrafficSplitting good":  {"good", false, deployed("good"), "Ok", false, true},
+		"TrafficSplitting sick":  {"v1", true, deployed("v1"), "Ok", false, false},
+		"TrafficSplitting stuck": {"v1", true, deployed("v1"), "Ok", false, false},
+		"TrafficSplitting abort": {"v1", true, deployed("v1"), "Ok", false, true},
+	}
+}
+
+var updateOutcomes = flag.Bool("update", false, "write testdata/outcomes anew")
 
 func TestEveryPolicyEndsAsDocumentedForEveryKindOfVersion(t *testing.T) {
 	t.Parallel()
-	const (
-		succeeded  = "INFO Environment update completed successfully."
-		failed     = "ERROR Failed to deploy application."
-		takenBack  = "INFO Environment update has been aborted. The environment runs its previous application version."
-		stopped    = "WARN Environment update has been aborted. Instances may run different application versions."
-		deployed   = "Deployed"
-		inProgress = "In Progress"
-	)
-	good := func(label string) map[string]int { return map[string]int{label + " " + deployed: 4} }
-	for name, want := range map[string]outcome{
-		"AllAtOnce good":  {"good", true, good("good"), "Ok", succeeded, true, true},
-		"AllAtOnce sick":  {"sick", true, good("sick"), "Severe", succeeded, true, false},
-		"AllAtOnce stuck": {"v1", true, map[string]int{"stuck " + inProgress: 4}, "Severe", failed, true, false},
-		// What was begun on an instance is not called back.
-		"AllAtOnce abort": {"v1", true, good("good"), "Degraded", stopped, true, true},
-
-		"Rolling good":  {"good", true, good("good"), "Ok", succeeded, false, true},
-		"Rolling sick":  {"v1", true, map[string]int{"sick " + deployed: 2, "v1 " + deployed: 2}, "Degraded", failed, false, false},
-		"Rolling stuck": {"v1", true, map[string]int{"stuck " + inProgress: 2, "v1 " + deployed: 2}, "Degraded", failed, false, false},
-		"Rolling abort": {"v1", true, map[string]int{"good " + deployed: 2, "v1 " + deployed: 2}, "Degraded", stopped, false, true},
-
-		"RollingWithAdditionalBatch good":  {"good", true, good("good"), "Ok", succeeded, false, true},
-		"RollingWithAdditionalBatch sick":  {"v1", true, good("v1"), "Ok", failed, false, false},
-		"RollingWithAdditionalBatch stuck": {"v1", true, good("v1"), "Ok", failed, false, false},
-		"RollingWithAdditionalBatch abort": {"v1", true, good("v1"), "Ok", stopped, false, true},
-
-		"Immutable good":  {"good", false, good("good"), "Ok", succeeded, false, true},
-		"Immutable sick":  {"v1", true, good("v1"), "Ok", failed, false, false},
-		"Immutable stuck": {"v1", true, good("v1"), "Ok", failed, false, false},
-		"Immutable abort": {"v1", true, good("v1"), "Ok", takenBack, false, true},
-
-		"TrafficSplitting good":  {"good", false, good("good"), "Ok", succeeded, false, true},
-		"TrafficSplitting sick":  {"v1", true, good("v1"), "Ok", failed, false, false},
-		"TrafficSplitting stuck": {"v1", true, good("v1"), "Ok", failed, false, false},
-		"TrafficSplitting abort": {"v1", true, good("v1"), "Ok", takenBack, false, true},
-	} {
+	for name, want := range outcomes() {
 		policy, kind, _ := strings.Cut(name, " ")
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -167,10 +173,10 @@ func TestEveryPolicyEndsAsDocumentedForEveryKindOfVersion(t *testing.T) {
 			s.bundle("v1", map[string]string{"Procfile": "web: true"})
 			s.bundle(label, map[string]string{"Procfile": "web: true"})
 			s.createStepped("staging", "v1", policy)
-			before := s.instances("staging")
+			before, began := s.instances("staging"), s.clock.Now()
 
 			request := s.update("staging", label)
-			halfWay := map[string]time.Duration{"AllAtOnce": 20 * time.Second, "Rolling": 100 * time.Second, "TrafficSplitting": 5 * time.Minute}
+			halfWay := map[string]time.Duration{"AllAtOnce": 20 * time.Second, "Rolling": 110 * time.Second, "TrafficSplitting": 5 * time.Minute}
 			e, seen := s.watch("staging", func(passed time.Duration) {
 				at, given := halfWay[policy]
 				if !given {
@@ -180,6 +186,7 @@ func TestEveryPolicyEndsAsDocumentedForEveryKindOfVersion(t *testing.T) {
 					require.True(t, *s.describe("staging").AbortableOperationInProgress)
 					_, err := s.beanstalk.AbortEnvironmentUpdate(t.Context(), &eb.AbortEnvironmentUpdateInput{EnvironmentName: sdk.String("staging")})
 					require.NoError(t, err)
+					require.Equal(t, types.EnvironmentStatusAborting, s.describe("staging").Status)
 				}
 			})
 			assert.Equal(t, want.label, *e.VersionLabel)
@@ -191,15 +198,43 @@ func TestEveryPolicyEndsAsDocumentedForEveryKindOfVersion(t *testing.T) {
 					errorsSeen += count
 				}
 			}
-			assert.Equal(t, want.failures, errorsSeen > 0, "%v", seen)
+			assert.Equal(t, want.errors, errorsSeen > 0, "%v", seen)
 			assert.Equal(t, want.newSeen, seen[label] > 0, "%v", seen)
-			s.clock.Advance(10 * time.Second) // events can be read a little later
-			messages := s.messages("staging", request)
-			assert.Equal(t, want.last, messages[len(messages)-1], strings.Join(messages, "\n"))
 			s.clock.Advance(5 * time.Minute)
-			assert.Equal(t, want.settled, s.describe("staging").HealthStatus)
+			settled := s.describe("staging")
+			assert.Equal(t, types.EnvironmentStatusReady, settled.Status)
+			assert.Equal(t, want.settled, settled.HealthStatus)
+			assert.False(t, *settled.AbortableOperationInProgress)
+			s.compare("testdata/outcomes/"+strings.ReplaceAll(name, " ", "-")+".txt", "staging", request, began, seen)
 		})
 	}
+}
+
+// compare compares what happened with the record of it: every event in its order, with the time
+// since the update began, those of the update itself marked; and every answer that users got.
+func (s *steppedStand) compare(path, name, request string, began time.Time, seen map[string]int) {
+	s.Helper()
+	out, err := s.beanstalk.DescribeEvents(s.Context(), &eb.DescribeEventsInput{EnvironmentName: sdk.String(name), StartTime: sdk.Time(began)})
+	require.NoError(s, err)
+	var happened []string
+	for _, event := range out.Events {
+		mark := " "
+		if sdk.ToString(event.RequestId) == request {
+			mark = "*"
+		}
+		passed := event.EventDate.Sub(began)
+		happened = append([]string{fmt.Sprintf("%02d:%02d %s %-5s %s", int(passed.Minutes()), int(passed.Seconds())%60, mark, event.Severity, *event.Message)}, happened...)
+	}
+	for _, answer := range slices.Sorted(maps.Keys(seen)) {
+		happened = append(happened, fmt.Sprintf("users got %q %d times", answer, seen[answer]))
+	}
+	text := strings.Join(shaped(happened), "\n") + "\n"
+	if *updateOutcomes {
+		require.NoError(s, os.WriteFile(path, []byte(text), 0o600))
+	}
+	recorded, err := os.ReadFile(path)
+	require.NoError(s, err)
+	assert.Equal(s, string(recorded), text)
 }
 
 // byVersion counts instances by "version deployment-status".

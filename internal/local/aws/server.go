@@ -48,6 +48,13 @@ type Options struct {
 	// NewLabelWhileUpdating shows an update's version label from its beginning. AWS was seen to do
 	// both; without it the old label stays until the update is done.
 	NewLabelWhileUpdating bool
+	// VersionWithSettings takes a version and settings in one update. AWS's API reference says that
+	// they are refused, and people say that they are taken; without it they are refused.
+	VersionWithSettings bool
+	// AbortStops makes an abort end immutable and traffic splitting updates where they are, the new
+	// instances beside the old ones, as AWS's page on aborts says of all updates. Without it they
+	// are taken back, as the pages on these policies say.
+	AbortStops bool
 
 	// What clients must sign with. Made-up values when empty.
 	AccessKeyID     string
@@ -132,7 +139,7 @@ func (s *Server) open(root string) error {
 		DataDir: root, Pace: o.Pace, Clock: o.Clock, Log: o.Log, Objects: store, Runner: o.Runner,
 		Presign: s.presign,
 		Faults:  s.faults, Region: o.Region, Account: account, Seed: o.Seed,
-		NewLabelWhileUpdating: o.NewLabelWhileUpdating,
+		NewLabelWhileUpdating: o.NewLabelWhileUpdating, VersionWithSettings: o.VersionWithSettings, AbortStops: o.AbortStops,
 	})
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package balancer
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/http/httputil"
@@ -36,6 +37,7 @@ type Balancer struct {
 	targets []*Target
 	turn    int
 	sticky  time.Duration
+	idle    time.Duration
 	weights map[string]int
 	spread  map[string]int
 	closed  bool
@@ -67,6 +69,13 @@ func (b *Balancer) SetStickiness(lifetime time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.sticky = lifetime
+}
+
+// SetIdleTimeout is how long a target may take (real time) until the beginning of its answer. 0 is forever.
+func (b *Balancer) SetIdleTimeout(timeout time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.idle = timeout
 }
 
 // SetWeights splits traffic between the groups of targets in these proportions. Nil ends the
@@ -104,6 +113,8 @@ type routeKey struct{}
 type route struct {
 	target  *Target
 	backend Backend
+	sticky  time.Duration // for which the user is to come back to the target
+	idle    time.Duration
 }
 
 // stickyCookie is the cookie by which AWS's balancers send a user to the same target again.
@@ -119,19 +130,30 @@ func (b *Balancer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if cookie, err := r.Cookie(stickyCookie); err == nil {
 		preferred = cookie.Value
 	}
-	to, sticky := b.take(preferred)
+	to := b.take(preferred)
 	if to.target == nil {
 		http.Error(w, "503 Service Temporarily Unavailable", http.StatusServiceUnavailable)
 		return
 	}
-	if sticky > 0 {
-		http.SetCookie(w, &http.Cookie{Name: stickyCookie, Value: to.target.ID, Path: "/", MaxAge: int(sticky.Seconds())})
+	if to.sticky > 0 {
+		http.SetCookie(w, &http.Cookie{Name: stickyCookie, Value: to.target.ID, Path: "/", MaxAge: int(to.sticky.Seconds())})
 	}
 	began := time.Now()
 	recorder := &statusRecorder{ResponseWriter: w, status: http.StatusOK}
 	defer func() { to.target.release(recorder.status, time.Since(began)) }()
-	b.proxy.ServeHTTP(recorder, r.WithContext(context.WithValue(r.Context(), routeKey{}, to)))
+	ctx := context.WithValue(r.Context(), routeKey{}, to)
+	if to.idle > 0 {
+		var cancel context.CancelCauseFunc
+		ctx, cancel = context.WithCancelCause(ctx)
+		defer cancel(nil)
+		recorder.silence = time.AfterFunc(to.idle, func() { cancel(errSilent) })
+		defer recorder.silence.Stop()
+	}
+	b.proxy.ServeHTTP(recorder, r.WithContext(ctx))
 }
+
+// errSilent ends a request whose target does not begin to answer.
+var errSilent = errors.New("the target did not begin to answer within the idle timeout")
 
 func (b *Balancer) rewrite(r *httputil.ProxyRequest) {
 	r.SetURL(r.In.Context().Value(routeKey{}).(route).backend.URL)
@@ -140,6 +162,10 @@ func (b *Balancer) rewrite(r *httputil.ProxyRequest) {
 }
 
 func (b *Balancer) badGateway(w http.ResponseWriter, r *http.Request, err error) {
+	if errors.Is(context.Cause(r.Context()), errSilent) {
+		http.Error(w, "504 Gateway Time-out", http.StatusGatewayTimeout)
+		return
+	}
 	if r.Context().Err() != nil {
 		w.WriteHeader(statusClientGone)
 		return
@@ -154,18 +180,18 @@ const statusClientGone = 460
 
 // take picks a target and counts the request as in flight on it, in one step, so that no target
 // can be taken for empty while a request is on its way to it.
-func (b *Balancer) take(preferred string) (to route, sticky time.Duration) {
+func (b *Balancer) take(preferred string) route {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	candidates := b.inService()
 	if len(candidates) == 0 {
-		return route{}, 0
+		return route{}
 	}
 	if b.sticky > 0 {
 		for _, target := range candidates {
 			if target.ID == preferred {
 				target.inFlight++
-				return route{target, target.backend}, b.sticky
+				return route{target, target.backend, b.sticky, b.idle}
 			}
 		}
 	}
@@ -175,7 +201,7 @@ func (b *Balancer) take(preferred string) (to route, sticky time.Duration) {
 	b.turn++
 	target := candidates[b.turn%len(candidates)]
 	target.inFlight++
-	return route{target, target.backend}, b.sticky
+	return route{target, target.backend, b.sticky, b.idle}
 }
 
 // inService are the healthy targets; and when there is none, all that were ever checked, because
@@ -244,11 +270,15 @@ func (roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 // statusRecorder notes the status that a client was sent.
 type statusRecorder struct {
 	http.ResponseWriter
-	status int
+	status  int
+	silence *time.Timer // ends the request unless an answer begins
 }
 
 func (r *statusRecorder) WriteHeader(status int) {
 	r.status = status
+	if r.silence != nil {
+		r.silence.Stop()
+	}
 	r.ResponseWriter.WriteHeader(status)
 }
 

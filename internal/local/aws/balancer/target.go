@@ -231,7 +231,7 @@ func (c Check) try(backend Backend) string {
 // Metrics is what went through a target, or several, in a time.
 type Metrics struct {
 	Requests int
-	Status   [6]int // by hundreds; 1xx counts under 1, 5xx under 5
+	Status   [6]int // by hundreds, 5xx under 5; under 0 requests whose client left
 	Latency  []time.Duration
 }
 
@@ -241,7 +241,11 @@ type traffic struct{ Metrics }
 const maxLatencies = 2048
 
 func (t *traffic) add(status int, took time.Duration) {
-	t.Status[min(max(status/100, 0), 5)]++
+	class := min(max(status/100, 0), 5)
+	if status == statusClientGone {
+		class = 0 // nobody's fault
+	}
+	t.Status[class]++
 	if len(t.Latency) < maxLatencies {
 		t.Latency = append(t.Latency, took)
 	} else {

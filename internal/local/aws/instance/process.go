@@ -125,10 +125,6 @@ func (a *application) install() error {
 }
 
 func (a *application) start(folder string) error {
-	commands, err := processes(folder)
-	if err != nil {
-		return err
-	}
 	before := []func() ([]command, error){
 		func() ([]command, error) { return hooks(folder, "prebuild") },
 		func() ([]command, error) { return builds(folder) },
@@ -138,6 +134,10 @@ func (a *application) start(folder string) error {
 		if err := a.runAll(list); err != nil {
 			return err
 		}
+	}
+	commands, err := processes(folder) // a build may have made what runs
+	if err != nil {
+		return err
 	}
 	for _, process := range commands {
 		if err := a.spawn(process); err != nil {

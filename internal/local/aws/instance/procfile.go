@@ -45,7 +45,7 @@ func parseCommands(file string, content []byte) ([]command, error) {
 func processes(folder string) ([]command, error) {
 	content, err := os.ReadFile(filepath.Join(folder, "Procfile"))
 	if errors.Is(err, fs.ErrNotExist) {
-		for _, name := range []string{"bin/application", "application"} {
+		for _, name := range programs() {
 			if info, err := os.Stat(filepath.Join(folder, name)); err == nil && info.Mode().IsRegular() {
 				return []command{{name: "web", line: "./" + name}}, nil
 			}
@@ -66,12 +66,35 @@ func processes(folder string) ([]command, error) {
 func builds(folder string) ([]command, error) {
 	content, err := os.ReadFile(filepath.Join(folder, "Buildfile"))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+		return goBuild(folder), nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read the Buildfile: %w", err)
 	}
 	return parseCommands("Buildfile", content)
+}
+
+// goSource is what the Go platform builds by itself when a bundle says nothing of how it is run.
+const goSource = "application.go"
+
+func goBuild(folder string) []command {
+	if _, err := os.Stat(filepath.Join(folder, goSource)); err != nil || runsByItself(folder) {
+		return nil
+	}
+	return []command{{name: "build", line: "go build -o " + programs()[0] + " " + goSource}}
+}
+
+// programs are where the Go platform looks for the program of a bundle without a Procfile.
+func programs() []string { return []string{"bin/application", "application"} }
+
+// runsByItself tells whether a bundle says what runs, or has it.
+func runsByItself(folder string) bool {
+	for _, name := range append(programs(), "Procfile") {
+		if _, err := os.Stat(filepath.Join(folder, name)); err == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // hooks are the files of one kind of platform hook, in the order of their names.

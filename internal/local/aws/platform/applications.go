@@ -84,24 +84,30 @@ func (p *Platform) CreateApplication(_ Call, in *eb.CreateApplicationInput) (*eb
 	if p.applications[name] != nil {
 		return nil, invalid("Application %s already exists.", name)
 	}
-	a, err := p.createApplication(name, aws.ToString(in.Description), tagMap(in.Tags))
+	var lifecycle Lifecycle
+	if in.ResourceLifecycleConfig != nil {
+		if err := lifecycle.change(in.ResourceLifecycleConfig); err != nil {
+			return nil, err
+		}
+	}
+	a, err := p.createApplication(Application{Name: name, Description: aws.ToString(in.Description), Tags: tagMap(in.Tags), Lifecycle: lifecycle})
 	if err != nil {
 		return nil, err
 	}
 	return &eb.CreateApplicationOutput{Application: p.describeApplication(a)}, nil
 }
 
-func (p *Platform) createApplication(name, description string, tags map[string]string) (*Application, error) {
+func (p *Platform) createApplication(a Application) (*Application, error) {
 	if len(p.applications) >= maxApplications {
 		return nil, fault("TooManyApplicationsException", "You have reached the limit of %d applications.", maxApplications)
 	}
-	now := p.now()
-	a := &Application{Name: name, Description: description, Created: now, Updated: now, Tags: tags}
-	if err := p.saveApplication(a); err != nil {
+	a.Created = p.now()
+	a.Updated = a.Created
+	if err := p.saveApplication(&a); err != nil {
 		return nil, err
 	}
-	p.applications[name] = a
-	return a, nil
+	p.applications[a.Name] = &a
+	return &a, nil
 }
 
 // now is the time as it goes over the wire: to the millisecond.

@@ -35,54 +35,6 @@ func (p *Platform) consistent(e *Environment) error {
 	return nil
 }
 
-// startConfiguration begins to bring settings into force. Those that instances get to see are
-// brought to them like a version: by the deployment policy, with the version that is there.
-func (p *Platform) startConfiguration(call Call, e *Environment, in *eb.UpdateEnvironmentInput) error {
-	given, err := p.settings(in.OptionSettings)
-	if err != nil {
-		return err
-	}
-	before := revert{Settings: e.Settings, Extensions: e.Extensions}
-	changed := e.Settings
-	if in.TemplateName != nil {
-		a, err := p.application(e.Application)
-		if err != nil {
-			return err
-		}
-		saved, err := a.template(*in.TemplateName)
-		if err != nil {
-			return err
-		}
-		changed = changed.with(saved.Settings)
-	}
-	changed = changed.with(given).without(in.OptionsToRemove)
-	properties := p.properties(e)
-	e.Settings = changed
-	if err := p.consistent(e); err != nil {
-		e.Settings = before.Settings
-		return err
-	}
-	p.applyCheck(e)
-	u := &Update{Plan: planSettings, Version: e.Version, Configures: true, Before: before}
-	if !sameProperties(properties, p.properties(e)) {
-		u.Plan, u.Deploys = p.deploymentPlan(e), true
-	}
-	p.begin(call, e, u)
-	return nil
-}
-
-func sameProperties(a, b map[string]string) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for name, value := range a {
-		if other, there := b[name]; !there || other != value {
-			return false
-		}
-	}
-	return true
-}
-
 // DescribeConfigurationSettings shows an environment's options with their values.
 func (p *Platform) DescribeConfigurationSettings(_ Call, in *eb.DescribeConfigurationSettingsInput) (*eb.DescribeConfigurationSettingsOutput, error) {
 	p.mu.Lock()
@@ -91,8 +43,11 @@ func (p *Platform) DescribeConfigurationSettings(_ Call, in *eb.DescribeConfigur
 	if err != nil {
 		return nil, err
 	}
-	if (in.EnvironmentName == nil) == (in.TemplateName == nil) {
-		return nil, fault("InvalidParameterCombination", "Exactly one of EnvironmentName and TemplateName has to be given.")
+	switch {
+	case in.EnvironmentName == nil && in.TemplateName == nil:
+		return nil, missingRequired("EnvironmentName or TemplateName")
+	case in.EnvironmentName != nil && in.TemplateName != nil:
+		return nil, fault("InvalidParameterCombination", "Only one of EnvironmentName and TemplateName can be given.")
 	}
 	if in.TemplateName != nil {
 		t, err := a.template(*in.TemplateName)

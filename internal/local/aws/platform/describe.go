@@ -135,6 +135,9 @@ func (p *Platform) DescribeEnvironmentResources(_ Call, in *eb.DescribeEnvironme
 		LoadBalancers: []types.LoadBalancer{{Name: aws.String(e.balancerArn(p))}},
 		Queues:        []types.Queue{}, Triggers: []types.Trigger{},
 	}
+	if p.singleInstance(e) {
+		resources.LoadBalancers = []types.LoadBalancer{} // ours is what AWS has an elastic address for
+	}
 	for _, group := range e.groups() {
 		resources.AutoScalingGroups = append(resources.AutoScalingGroups, types.AutoScalingGroup{Name: aws.String(group)})
 	}
@@ -238,7 +241,11 @@ func (p *Platform) DescribeInstancesHealth(_ Call, in *eb.DescribeInstancesHealt
 	if err != nil {
 		return nil, err
 	}
-	return &eb.DescribeInstancesHealthOutput{InstanceHealthList: page, NextToken: token, RefreshedAt: aws.Time(e.health.now.at)}, nil
+	out := &eb.DescribeInstancesHealthOutput{InstanceHealthList: page, NextToken: token}
+	if asked(types.InstancesHealthAttributeRefreshedAt) {
+		out.RefreshedAt = aws.Time(e.health.now.at)
+	}
+	return out, nil
 }
 
 func (p *Platform) describeInstance(i *Instance, asked func(types.InstancesHealthAttribute) bool) types.SingleInstanceHealth {
@@ -272,7 +279,7 @@ func (p *Platform) describeInstance(i *Instance, asked func(types.InstancesHealt
 		out.Deployment = i.deployment()
 	}
 	if asked(types.InstancesHealthAttributeSystem) {
-		out.System = &types.SystemStatus{LoadAverage: loadAverage()}
+		out.System = &types.SystemStatus{LoadAverage: loadAverage(), CPUUtilization: i.report.usage}
 	}
 	return out
 }

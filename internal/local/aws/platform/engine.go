@@ -58,6 +58,12 @@ func (p *Platform) plan(name string) []step {
 		return immutablePlan(pause)
 	case planImmutableBack:
 		return immutableBackPlan(pause)
+	case planReplace:
+		return replacePlan(pause)
+	case planSettingsBack:
+		return settingsBackPlan(pause)
+	case planStop:
+		return stopPlan()
 	default:
 		return allAtOncePlan(pause)
 	}
@@ -194,17 +200,19 @@ func (t *turn) fail(err error) {
 		t.follow(planImmutable, stepAttach)
 		return
 	}
-	t.follow(takeBack(t.u.Plan))
+	t.follow(takeBack(t.u))
 }
 
 // takeBack is where a failed or aborted operation goes on.
-func takeBack(plan string) (name, step string) {
-	switch plan {
-	case planImmutable:
+func takeBack(u *Update) (name, step string) {
+	switch {
+	case u.Plan == planImmutable:
 		return planImmutableBack, ""
-	case planSplitting:
+	case u.Plan == planSplitting:
 		return planSplittingBack, ""
+	case u.Configures && u.Deploys:
+		return planSettingsBack, ""
 	default:
-		return plan, stepFailed
+		return u.Plan, stepFailed
 	}
 }

@@ -33,6 +33,7 @@ type Environment struct {
 	Expected       int    // the deployment that the instances are expected to be on
 	Deployed       time.Time
 	DeployTook     time.Duration
+	Done           string   // what the last operation that deployed is called in causes of health
 	Settings       Settings // set by call
 	Extensions     Settings // from the deployed version's .ebextensions
 	Group          string   // name of the permanent auto scaling group
@@ -68,7 +69,8 @@ type Instance struct {
 	application instance.Application
 	connected   instance.Application // that the load balancer sends requests to
 	target      *balancer.Target
-	deployAt    time.Time // when the deployment on it began or ended
+	deployAt    time.Time // when the deployment on it began
+	deployed    time.Time // when it was found to run
 	okReports   int       // reports of Ok in a row
 	badReports  int       // reports of anything worse in a row
 	gone        bool      // nothing is left of it
@@ -107,8 +109,15 @@ type Update struct {
 
 // revert is what an update lays over, for the case that it is taken back.
 type revert struct {
-	Settings   Settings
-	Extensions Settings
+	Settings      Settings
+	Extensions    Settings
+	SolutionStack string
+	PlatformArn   string
+}
+
+// present is what an update that begins now would have to go back to.
+func (e *Environment) present() revert {
+	return revert{Settings: e.Settings, Extensions: e.Extensions, SolutionStack: e.SolutionStack, PlatformArn: e.PlatformArn}
 }
 
 // failed tells whether the application on the instance has failed, and how.

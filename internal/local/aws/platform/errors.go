@@ -20,6 +20,11 @@ func fault(code, format string, args ...any) *Fault {
 	return &Fault{Code: code, Message: fmt.Sprintf(format, args...), Status: http.StatusBadRequest}
 }
 
+// missingRequired is the answer to a request without any of the parameters that could say what it is for.
+func missingRequired(names string) *Fault {
+	return fault("MissingRequiredParameter", "The request must contain the parameter %s.", names)
+}
+
 // internal is a fault of ours: the disk, mostly.
 func internal(err error) *Fault {
 	return &Fault{Code: "InternalFailure", Message: err.Error(), Status: http.StatusInternalServerError}

@@ -184,6 +184,7 @@ func wanted(event *Event, in *eb.DescribeEventsInput) bool {
 		matches(in.EnvironmentId, event.EnvironmentID) &&
 		matches(in.VersionLabel, event.Version) &&
 		matches(in.RequestId, event.RequestID) &&
+		in.TemplateName == nil && in.PlatformArn == nil && // events of which there are none
 		severities[event.Severity] >= severities[in.Severity] &&
 		(in.StartTime == nil || !event.At.Before(*in.StartTime)) &&
 		(in.EndTime == nil || event.At.Before(*in.EndTime))

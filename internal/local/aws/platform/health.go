@@ -1,7 +1,6 @@
 package platform
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/elasticbeanstalk/types"
@@ -23,10 +22,9 @@ const (
 
 // report is what an instance's agent last said of it.
 type report struct {
-	status  types.EnvironmentHealthStatus
-	causes  []string
+	finding
 	metrics balancer.Metrics
-	at      time.Time
+	usage   *types.CPUUtilization
 }
 
 // verdict is the health of a whole environment at one moment.
@@ -76,7 +74,7 @@ func (p *Platform) reportHealth(e *Environment, now time.Time) {
 		current.counts[i.report.status]++
 		current.metrics = current.metrics.Add(i.report.metrics)
 	}
-	current.status, current.causes = p.judge(e, now, current.counts)
+	current.status, current.causes = p.judge(e, now, current)
 	if before := e.health.now.status; before != current.status && before != "" {
 		p.transition(e, before, current)
 	}
@@ -107,11 +105,14 @@ func (p *Platform) transition(e *Environment, before types.EnvironmentHealthStat
 
 // reportInstance is the agent's report of one instance.
 func (p *Platform) reportInstance(e *Environment, i *Instance, now time.Time) {
-	r := report{at: now}
+	r := report{usage: p.machine.usage()}
 	if i.target != nil {
 		r.metrics = i.target.Traffic()
 	}
-	r.status, r.causes = p.examine(e, i, now, r.metrics)
+	if i.running() && i.deployed.IsZero() {
+		i.deployed = now
+	}
+	r.finding = p.examine(e, i, now, r.metrics)
 	i.report = r
 	bad := r.status == warned || r.status == degraded || r.status == severe
 	switch {
@@ -134,117 +135,4 @@ func (p *Platform) exceeds(e *Environment, status types.EnvironmentHealthStatus)
 		accepted = p.value(e, Option{nsCommand, "HealthCheckSuccessThreshold"})
 	}
 	return rank(status) > rank(types.EnvironmentHealthStatus(accepted))
-}
-
-// examine judges an instance by its process, its load balancer and the requests it answered.
-func (p *Platform) examine(e *Environment, i *Instance, now time.Time, traffic balancer.Metrics) (types.EnvironmentHealthStatus, []string) {
-	if i.application == nil {
-		return pending, []string{"Initialization in progress (running for " + seconds(now.Sub(i.Launched)) + ")."}
-	}
-	if failed, err := i.failed(); failed {
-		return severe, []string{"Following services are not running: web.", err.Error()}
-	}
-	if !i.running() && e.Update == nil && i.DeploymentID != e.Expected {
-		return severe, []string{"Following services are not running: web."} // left so by an operation that failed
-	}
-	if !i.running() {
-		return pending, []string{"Performing application deployment (running for " + seconds(now.Sub(i.deployAt)) + ")"}
-	}
-	if i.target == nil {
-		return pending, []string{"Instance is not registered with the load balancer yet."}
-	}
-	state, reason := i.target.State()
-	switch state {
-	case balancer.Initial, balancer.Draining:
-		return pending, []string{"Instance is being registered with or removed from the load balancer."}
-	case balancer.Unhealthy:
-		return severe, []string{"Process default has been unhealthy (" + reason + ")."}
-	case balancer.Healthy:
-	}
-	if i.DeploymentID != e.Expected && e.Update == nil {
-		return degraded, []string{fmt.Sprintf("Incorrect application version %q (deployment %d). Expected version %q (deployment %d).",
-			i.Version, i.DeploymentID, e.Version, e.Expected)}
-	}
-	return judgeTraffic(traffic)
-}
-
-// judgeTraffic judges by the share of requests that ended with a fault of the server's. AWS does
-// not say from which share on it finds what; these are our thresholds.
-func judgeTraffic(traffic balancer.Metrics) (types.EnvironmentHealthStatus, []string) {
-	if traffic.Requests == 0 {
-		return ok, nil
-	}
-	share := float64(traffic.Status[5]) / float64(traffic.Requests)
-	cause := []string{fmt.Sprintf("%.1f %% of the requests are failing with HTTP 5xx.", share*100)}
-	switch {
-	case share >= 0.5:
-		return severe, cause
-	case share >= 0.1:
-		return degraded, cause
-	case share >= 0.01:
-		return warned, cause
-	default:
-		return ok, nil
-	}
-}
-
-// judge sums the instances up. While an operation runs, what they report does not lower the
-// environment's health: an application that fails may show as Info, in green, until the command
-// timeout.
-func (p *Platform) judge(e *Environment, now time.Time, counts map[types.EnvironmentHealthStatus]int) (types.EnvironmentHealthStatus, []string) {
-	if u := e.Update; u != nil {
-		switch u.Plan {
-		case planLaunch:
-			return pending, []string{"Environment is launching (running for " + seconds(now.Sub(u.Began)) + ")."}
-		case planTerminate:
-			return informed, []string{"Environment is being terminated."}
-		default:
-			return informed, []string{"Performing application deployment (running for " + seconds(now.Sub(u.Began)) + ")"}
-		}
-	}
-	staying := e.staying()
-	if len(staying) == 0 {
-		return noData, []string{"There are no instances."}
-	}
-	failing, worst := 0, ok
-	var causes []string
-	for _, i := range staying {
-		if i.badReports >= failuresToLower {
-			failing++
-			worst = worse(worst, i.report.status)
-			causes = append(causes, i.report.causes...)
-		}
-	}
-	switch {
-	case failing == 0 && counts[pending] == len(staying):
-		return pending, nil
-	case failing == 0:
-		if ago := now.Sub(e.Deployed); !e.Deployed.IsZero() && ago < recently {
-			return ok, []string{fmt.Sprintf("Application deployment completed %s ago and took %s.", seconds(ago), seconds(e.DeployTook))}
-		}
-		return ok, nil
-	case failing < len(staying) && worst == severe:
-		// Part of the fleet still serves.
-		return degraded, append([]string{fmt.Sprintf("Impaired services on %d out of %d instances.", failing, len(staying))}, causes...)
-	default:
-		return worst, append([]string{"Impaired services on all instances."}, causes...)
-	}
-}
-
-func worse(a, b types.EnvironmentHealthStatus) types.EnvironmentHealthStatus {
-	if rank(b) > rank(a) {
-		return b
-	}
-	return a
-}
-
-func rank(status types.EnvironmentHealthStatus) int {
-	return map[types.EnvironmentHealthStatus]int{warned: 1, degraded: 2, severe: 3}[status]
-}
-
-func seconds(d time.Duration) string { return fmt.Sprintf("%d seconds", int(d.Seconds())) }
-
-// enhanced tells whether the environment reports enhanced health.
-func (p *Platform) enhanced(e *Environment) bool {
-	return p.value(e, Option{nsHealth, "SystemType"}) == "enhanced"
 }

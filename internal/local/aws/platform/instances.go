@@ -1,9 +1,12 @@
 package platform
 
 import (
+	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"gravity/internal/local/aws/balancer"
@@ -20,7 +23,7 @@ func (p *Platform) launch(e *Environment, group, version string, deployment int)
 		ID:           p.identifier("i-", 17, hexadecimal),
 		Group:        group,
 		Zone:         p.options.Region + string("abc"[len(e.Instances)%3]),
-		Type:         strings.TrimSpace(strings.Split(p.value(e, Option{"aws:ec2:instances", "InstanceTypes"}), ",")[0]),
+		Type:         p.instanceType(e),
 		Launched:     p.options.Clock.Now(),
 		Version:      version,
 		DeploymentID: deployment,
@@ -47,7 +50,7 @@ func (p *Platform) later(after time.Duration, f func()) {
 
 // deploy starts the instance's version on it.
 func (p *Platform) deploy(e *Environment, i *Instance) {
-	i.deployAt = p.options.Clock.Now()
+	i.deployAt, i.deployed = p.options.Clock.Now(), time.Time{}
 	runner := p.options.Runner
 	if i.Version == sampleVersion {
 		runner = p.sample
@@ -76,13 +79,36 @@ func (p *Platform) register(e *Environment, i *Instance) {
 		return
 	}
 	i.connected = i.application
-	backend := i.application.Backend()
-	backend.Transport = p.options.Faults.Transport(subject(e, i), backend.Transport)
 	if i.target != nil {
-		i.target.SetBackend(backend)
+		i.target.SetBackend(p.backend(e, i))
 		return
 	}
-	i.target = e.balancer.Register(i.ID, i.Group, backend)
+	i.target = e.balancer.Register(i.ID, i.Group, p.backend(e, i))
+}
+
+// backend is the way from the load balancer to an instance: to the port that the process has in the
+// environment's options. On AWS's instances a proxy listens on 80, and the application on PORT.
+func (p *Platform) backend(e *Environment, i *Instance) balancer.Backend {
+	backend := i.application.Backend()
+	backend.Transport = p.options.Faults.Transport(subject(e, i), backend.Transport)
+	application := p.properties(e)["PORT"]
+	if application == "" {
+		application = "5000"
+	}
+	if port := p.value(e, Option{nsProcess, "Port"}); port != proxyPort && port != application {
+		backend.Transport = nobody{}
+	}
+	return backend
+}
+
+const proxyPort = "80"
+
+// nobody is a port that nobody listens on.
+type nobody struct{}
+
+// RoundTrip refuses the connection.
+func (nobody) RoundTrip(*http.Request) (*http.Response, error) {
+	return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
 }
 
 // replaceApplication ends what runs on an instance, and starts its new version in its place.
@@ -234,9 +260,22 @@ func (t *turn) replace(i *Instance) {
 	t.added([]string{launched.ID})
 }
 
+func (p *Platform) singleInstance(e *Environment) bool {
+	return p.value(e, Option{nsEnvironment, "EnvironmentType"}) == "SingleInstance"
+}
+
+// instanceType is the type that instances are launched with, from either of the namespaces that have it.
+func (p *Platform) instanceType(e *Environment) string {
+	list := p.value(e, Option{nsInstances, "InstanceTypes"})
+	if older := p.value(e, Option{nsLaunch, "InstanceType"}); list == p.rules[Option{nsInstances, "InstanceTypes"}].fallback {
+		list = older
+	}
+	return strings.TrimSpace(strings.Split(list, ",")[0])
+}
+
 // wantedInstances is how many instances an environment is to have.
 func (p *Platform) wantedInstances(e *Environment) int {
-	if p.value(e, Option{nsEnvironment, "EnvironmentType"}) == "SingleInstance" {
+	if p.singleInstance(e) {
 		return 1
 	}
 	return max(p.number(e, Option{nsGroup, "MinSize"}), 0)
@@ -256,6 +295,12 @@ func (p *Platform) applyCheck(e *Environment) {
 		sticky = time.Duration(p.number(e, Option{nsProcess, "StickinessLBCookieDuration"})) * time.Second
 	}
 	e.balancer.SetStickiness(sticky)
+	e.balancer.SetIdleTimeout(time.Duration(p.number(e, Option{nsBalancer, "IdleTimeout"})) * time.Second)
+	for _, i := range e.Instances {
+		if i.target != nil && i.connected != nil && i.connected == i.application {
+			i.target.SetBackend(p.backend(e, i))
+		}
+	}
 	e.balancer.SetCheck(balancer.Check{
 		Path:     path,
 		Matcher:  p.value(e, Option{nsProcess, "MatcherHTTPCode"}),

@@ -1,9 +1,12 @@
 package platform
 
 import (
+	"math"
 	"os"
 	"strconv"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/elasticbeanstalk/types"
@@ -47,4 +50,60 @@ func loadAverage() []float64 {
 		average = append(average, value)
 	}
 	return average
+}
+
+// machine measures how busy the processors are that all instances share.
+type machine struct {
+	mu     sync.Mutex
+	at     time.Time
+	before []float64
+	shown  *types.CPUUtilization
+}
+
+// measured is how long one measurement lasts at least. Real time.
+const measured = time.Second
+
+// usage is the latest measurement; nothing where the system does not tell.
+func (m *machine) usage() *types.CPUUtilization {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if now := time.Now(); now.Sub(m.at) >= measured {
+		m.at = now
+		m.measure()
+	}
+	return m.shown
+}
+
+func (m *machine) measure() {
+	text, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return
+	}
+	line, _, _ := strings.Cut(string(text), "\n")
+	var counters []float64 // user, nice, system, idle, iowait, irq, softirq
+	for _, field := range strings.Fields(strings.TrimPrefix(line, "cpu")) {
+		value, err := strconv.ParseFloat(field, 64)
+		if err != nil || len(counters) == 7 {
+			break
+		}
+		counters = append(counters, value)
+	}
+	if len(counters) < 7 {
+		return
+	}
+	total, spent := 0.0, make([]float64, len(counters))
+	for n := range counters {
+		spent[n] = counters[n]
+		if m.before != nil {
+			spent[n] -= m.before[n]
+		}
+		total += spent[n]
+	}
+	m.before = counters
+	if total <= 0 {
+		return
+	}
+	percent := func(n int) *float64 { return aws.Float64(math.Round(spent[n]/total*1000) / 10) }
+	m.shown = &types.CPUUtilization{User: percent(0), Nice: percent(1), System: percent(2), Idle: percent(3),
+		IOWait: percent(4), IRQ: percent(5), SoftIRQ: percent(6)}
 }

@@ -1,6 +1,7 @@
 package platform
 
 import (
+	"regexp"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -11,7 +12,7 @@ import (
 // environment finds an environment that has not been terminated.
 func (p *Platform) environment(name, id *string) (*Environment, error) {
 	if name == nil && id == nil {
-		return nil, fault("MissingParameter", "Either EnvironmentName or EnvironmentId has to be given.")
+		return nil, missingRequired("EnvironmentName or EnvironmentId")
 	}
 	for _, e := range p.environments {
 		if e.Status != types.EnvironmentStatusTerminated &&
@@ -82,9 +83,12 @@ func (p *Platform) newEnvironment(a *Application, in *eb.CreateEnvironmentInput)
 	if p.running() >= maxEnvironments {
 		return nil, fault("TooManyEnvironmentsException", "You have reached the limit of %d environments.", maxEnvironments)
 	}
+	if err := checkEnvironment(in); err != nil {
+		return nil, err
+	}
 	name := aws.ToString(in.EnvironmentName)
 	if name == "" {
-		name = p.identifier(strings.ToLower(a.Name)[:min(len(a.Name), 20)]+"-", 6, lettersAndDigits)
+		name = p.identifier("env-", 12, lettersAndDigits)
 	}
 	if _, err := p.environment(&name, nil); err == nil {
 		return nil, invalid("Environment %s already exists.", name)
@@ -106,7 +110,7 @@ func (p *Platform) newEnvironment(a *Application, in *eb.CreateEnvironmentInput)
 		return nil, err
 	}
 	if base.SolutionStack == "" && base.PlatformArn == "" {
-		return nil, fault("MissingParameter", "Platform ARN, solution stack name or template name is required.")
+		return nil, missingRequired("PlatformArn, SolutionStackName or TemplateName")
 	}
 	settings, err := p.settings(in.OptionSettings)
 	if err != nil {
@@ -118,13 +122,41 @@ func (p *Platform) newEnvironment(a *Application, in *eb.CreateEnvironmentInput)
 		ID: p.identifier("e-", 10, lettersAndDigits), Name: name, Application: a.Name, Description: aws.ToString(in.Description),
 		SolutionStack: base.SolutionStack, PlatformArn: base.PlatformArn, Template: aws.ToString(in.TemplateName), CNAMEPrefix: prefix,
 		OperationsRole: aws.ToString(in.OperationsRole),
-		Tier:           types.EnvironmentTier{Name: aws.String("WebServer"), Type: aws.String("Standard"), Version: aws.String("1.0")},
+		Tier:           types.EnvironmentTier{Name: aws.String(webServer), Type: aws.String(standard), Version: aws.String("1.0")},
 		Status:         types.EnvironmentStatusLaunching, Created: now, Updated: now, Settings: settings, Tags: tagMap(in.Tags),
 	}
-	if in.Tier != nil {
-		e.Tier = *in.Tier
-	}
 	return e, p.consistent(e)
+}
+
+// The tier that there is.
+const (
+	webServer = "WebServer"
+	standard  = "Standard"
+)
+
+var dnsLabel = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?$`)
+
+// checkEnvironment finds what rules a new environment out by itself.
+func checkEnvironment(in *eb.CreateEnvironmentInput) error {
+	for _, name := range []struct {
+		parameter string
+		value     *string
+	}{{"EnvironmentName", in.EnvironmentName}, {"CNAMEPrefix", in.CNAMEPrefix}} {
+		if name.value != nil && !dnsLabel.MatchString(*name.value) {
+			return invalid("Value %s at '%s' failed to satisfy constraint: Member must contain only letters, digits, and the dash character and may not start or end with a dash",
+				*name.value, name.parameter)
+		}
+	}
+	tier := in.Tier
+	switch {
+	case in.SolutionStackName != nil && (in.PlatformArn != nil || in.TemplateName != nil):
+		return fault("InvalidParameterCombination", "SolutionStackName cannot be given together with PlatformArn or TemplateName.")
+	case tier != nil && (tier.Name != nil && *tier.Name != webServer || tier.Type != nil && *tier.Type != standard):
+		return invalid("Environments of tier %s/%s are not available.", aws.ToString(tier.Name), aws.ToString(tier.Type))
+	case len(in.Tags) > maxTags:
+		return fault("TooManyTagsException", "The number of tags in the resource would exceed %d.", maxTags)
+	}
+	return nil
 }
 
 // running counts the environments that have not been terminated.
@@ -147,98 +179,6 @@ func (p *Platform) prefixTaken(prefix string) bool {
 	return false
 }
 
-// UpdateEnvironment starts a deployment, or a change of settings.
-func (p *Platform) UpdateEnvironment(call Call, in *eb.UpdateEnvironmentInput) (*eb.UpdateEnvironmentOutput, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	e, err := p.environment(in.EnvironmentName, in.EnvironmentId)
-	if err != nil {
-		return nil, err
-	}
-	changes := len(in.OptionSettings) > 0 || len(in.OptionsToRemove) > 0 || in.TemplateName != nil
-	if in.VersionLabel != nil && changes {
-		// What the API reference says; the harder of the behaviours for a caller.
-		return nil, fault("InvalidParameterCombination", "Cannot update both the application version and the configuration of environment %s in one call.", e.Name)
-	}
-	if e.Status != types.EnvironmentStatusReady || e.Update != nil {
-		return nil, notReady(e)
-	}
-	if in.Description != nil {
-		e.Description = *in.Description
-	}
-	switch {
-	case in.VersionLabel != nil:
-		err = p.startDeployment(call, e, *in.VersionLabel)
-	case changes:
-		err = p.startConfiguration(call, e, in)
-	}
-	if err != nil {
-		return nil, err
-	}
-	p.save(e)
-	out := eb.UpdateEnvironmentOutput(describedAs(p.describe(e)))
-	return &out, nil
-}
-
-// startDeployment begins to bring a version to the environment's instances.
-func (p *Platform) startDeployment(call Call, e *Environment, label string) error {
-	a, err := p.application(e.Application)
-	if err != nil {
-		return err
-	}
-	v := a.version(label)
-	if v == nil {
-		return invalid("No Application Version named '%s' found.", label)
-	}
-	extensions, broken := p.extensions(v)
-	before := revert{Settings: e.Settings, Extensions: e.Extensions}
-	plan := p.deploymentPlan(e)
-	if broken == nil {
-		e.Extensions = extensions
-		p.applyCheck(e)
-	}
-	p.begin(call, e, &Update{Plan: plan, Version: label, Deploys: true, Before: before})
-	if broken != nil {
-		// The files are read when the deployment begins: the call is answered, and then it fails.
-		t := &turn{Platform: p, e: e, u: e.Update, now: p.now()}
-		t.fail(broken)
-	}
-	return nil
-}
-
-// deploymentPlan is the plan that the environment's deployment policy asks for.
-func (p *Platform) deploymentPlan(e *Environment) string {
-	switch p.value(e, Option{nsCommand, "DeploymentPolicy"}) {
-	case immutable:
-		return planImmutable
-	case trafficSplitting:
-		return planSplitting
-	case rolling:
-		return planRolling
-	case rollingAdditional:
-		return planAdditional
-	default:
-		return planAllAtOnce
-	}
-}
-
-// begin makes an update the operation of its environment.
-func (p *Platform) begin(call Call, e *Environment, u *Update) {
-	p.remember(e)
-	now := p.now()
-	e.Status, e.Updated = types.EnvironmentStatusUpdating, now
-	if u.Deploys {
-		e.DeploymentID++
-		u.DeploymentID = e.DeploymentID
-	}
-	u.RequestID, u.Began = call.RequestID, now
-	u.Old = instanceIDs(e.staying())
-	u.Wanted = len(u.Old)
-	e.Update = u
-	p.write(e, u.RequestID, msgUpdateStarting)
-	p.wake(e)
-}
-
 // AbortEnvironmentUpdate ends the update under way.
 func (p *Platform) AbortEnvironmentUpdate(call Call, in *eb.AbortEnvironmentUpdateInput) (*eb.AbortEnvironmentUpdateOutput, error) {
 	p.mu.Lock()
@@ -254,7 +194,10 @@ func (p *Platform) AbortEnvironmentUpdate(call Call, in *eb.AbortEnvironmentUpda
 	e.Update.Aborted = true
 	p.write(e, call.RequestID, msgAbortRequested)
 	t := &turn{Platform: p, e: e, u: e.Update, now: p.now()}
-	t.follow(takeBack(e.Update.Plan))
+	t.follow(takeBack(e.Update))
+	if p.options.AbortStops && (e.Update.Plan == planImmutableBack || e.Update.Plan == planSplittingBack) {
+		t.follow(planStop, "")
+	}
 	p.save(e)
 	p.wake(e)
 	return &eb.AbortEnvironmentUpdateOutput{}, nil
@@ -268,9 +211,15 @@ func abortable(u *Update) bool {
 func (p *Platform) TerminateEnvironment(call Call, in *eb.TerminateEnvironmentInput) (*eb.TerminateEnvironmentOutput, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	e, err := p.idleEnvironment(in.EnvironmentName, in.EnvironmentId)
+	e, err := p.environment(in.EnvironmentName, in.EnvironmentId)
 	if err != nil {
 		return nil, err
+	}
+	if e.Update != nil {
+		return nil, invalid("Cannot terminate environment named %s. It is currently pending deployment.", e.Name)
+	}
+	if in.TerminateResources != nil && !*in.TerminateResources {
+		return nil, invalid("TerminateResources false is not supported: nothing could operate the resources of environment %s.", e.Name)
 	}
 	p.startTermination(call, e)
 	out := eb.TerminateEnvironmentOutput(describedAs(p.describe(e)))

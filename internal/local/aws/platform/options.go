@@ -41,6 +41,9 @@ const (
 	nsLaunch      = "aws:autoscaling:launchconfiguration"
 	nsRolling     = "aws:autoscaling:updatepolicy:rollingupdate"
 	nsApplication = "aws:elasticbeanstalk:application"
+	nsInstances   = "aws:ec2:instances"
+	nsNetwork     = "aws:ec2:vpc"
+	nsBalancer    = "aws:elbv2:loadbalancer"
 )
 
 // optionRule is what the platform knows of one option: its default, and which values it takes.
@@ -109,24 +112,21 @@ func rules() map[Option]optionRule {
 		{nsLaunch, "RootVolumeIOPS"}:                                                       {},
 		{nsLaunch, "BlockDeviceMappings"}:                                                  {},
 		{nsApplication, "Application Healthcheck URL"}:                                     {},
-		{"aws:ec2:instances", "InstanceTypes"}:                                             {fallback: "t3.micro"},
-		{"aws:ec2:instances", "EnableSpot"}:                                                {fallback: "false", values: []string{"true", "false"}},
-		{"aws:ec2:instances", "SupportedArchitectures"}:                                    {fallback: "x86_64"},
-		{"aws:ec2:vpc", "VPCId"}:                                                           {},
-		{"aws:ec2:vpc", "Subnets"}:                                                         {},
-		{"aws:ec2:vpc", "ELBSubnets"}:                                                      {},
-		{"aws:ec2:vpc", "ELBScheme"}:                                                       {fallback: "public", values: []string{"public", "internal"}},
-		{"aws:ec2:vpc", "AssociatePublicIpAddress"}:                                        {values: []string{"true", "false"}},
-		{"aws:elbv2:loadbalancer", "AccessLogsS3Enabled"}:                                  {fallback: "false", values: []string{"true", "false"}},
-		{"aws:elbv2:loadbalancer", "AccessLogsS3Bucket"}:                                   {},
-		{"aws:elbv2:loadbalancer", "AccessLogsS3Prefix"}:                                   {},
-		{"aws:elbv2:loadbalancer", "IdleTimeout"}:                                          {min: 1, max: 3600},
-		{"aws:elbv2:loadbalancer", "SecurityGroups"}:                                       {},
+		{nsInstances, "InstanceTypes"}:                                                     {fallback: "t3.micro"},
+		{nsInstances, "EnableSpot"}:                                                        {fallback: "false", values: []string{"true", "false"}},
+		{nsInstances, "SupportedArchitectures"}:                                            {fallback: "x86_64"},
+		{nsNetwork, "VPCId"}:                                                               {},
+		{nsNetwork, "Subnets"}:                                                             {},
+		{nsNetwork, "ELBSubnets"}:                                                          {},
+		{nsNetwork, "ELBScheme"}:                                                           {fallback: "public", values: []string{"public", "internal"}},
+		{nsNetwork, "AssociatePublicIpAddress"}:                                            {values: []string{"true", "false"}},
+		{nsBalancer, "AccessLogsS3Enabled"}:                                                {fallback: "false", values: []string{"true", "false"}},
+		{nsBalancer, "AccessLogsS3Bucket"}:                                                 {},
+		{nsBalancer, "AccessLogsS3Prefix"}:                                                 {},
+		{nsBalancer, "IdleTimeout"}:                                                        {fallback: "60", min: 1, max: 4000},
+		{nsBalancer, "SecurityGroups"}:                                                     {},
 		{"aws:elbv2:listener:default", "ListenerEnabled"}:                                  {fallback: "true", values: []string{"true", "false"}},
 		{"aws:elbv2:listener:default", "Protocol"}:                                         {fallback: "HTTP", values: []string{"HTTP", "HTTPS", "TCP"}},
-		{"aws:elbv2:listener:default", "Rules"}:                                            {},
-		{"aws:elbv2:listener:default", "SSLCertificateArns"}:                               {},
-		{"aws:elbv2:listener:default", "SSLPolicy"}:                                        {},
 		{"aws:elbv2:listener:default", "Rules"}:                                            {},
 		{"aws:elbv2:listener:default", "SSLCertificateArns"}:                               {},
 		{"aws:elbv2:listener:default", "SSLPolicy"}:                                        {},

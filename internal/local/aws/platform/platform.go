@@ -45,6 +45,12 @@ type Options struct {
 	// NewLabelWhileUpdating makes environments show an update's version label from its beginning.
 	// Both behaviours are reported of AWS; without it the old label stays until the update is done.
 	NewLabelWhileUpdating bool
+	// VersionWithSettings takes a version and settings in one update, as people say that AWS does;
+	// without it they are refused, as its API reference says.
+	VersionWithSettings bool
+	// AbortStops makes an abort end immutable and traffic splitting updates where they are, as AWS's
+	// page on aborts says of all of them; without it they are taken back, as their own pages say.
+	AbortStops bool
 }
 
 // Platform holds everything of one account in one region.
@@ -52,6 +58,7 @@ type Platform struct {
 	options Options
 	rules   map[Option]optionRule
 	sample  instance.Runner
+	machine machine
 
 	mu           sync.Mutex
 	closed       bool

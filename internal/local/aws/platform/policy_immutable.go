@@ -88,7 +88,7 @@ func (t *turn) batchRunning() (bool, error) {
 			continue
 		}
 		if t.now.After(t.u.Deadline) {
-			return false, &timedOut{instances: notRunning(batch)}
+			return false, &timedOut{instances: notRunning(batch), of: len(batch)}
 		}
 		return false, nil
 	}
@@ -226,13 +226,14 @@ func (t *turn) newGone() (bool, error) { return len(t.e.find(t.u.New)) == 0, nil
 // complete ends a deployment that has succeeded.
 func (t *turn) complete() {
 	e := t.e
-	e.Version, e.Expected = t.u.Version, t.u.DeploymentID
-	e.Deployed, e.DeployTook = t.now, t.now.Sub(t.u.Began)
-	if t.u.Configures {
-		t.event(msgNewConfiguration)
-	} else {
+	if !t.u.Configures || t.u.Version != e.Version {
 		t.event(msgNewVersion)
 	}
+	if t.u.Configures {
+		t.event(msgNewConfiguration)
+	}
+	e.Version, e.Expected = t.u.Version, t.u.DeploymentID
+	e.Deployed, e.DeployTook, e.Done = t.now, t.now.Sub(t.u.Began), t.u.kind()
 	t.event(msgUpdateCompleted)
 	t.finish()
 }
@@ -250,7 +251,8 @@ func (t *turn) giveUp() {
 
 // revert puts the settings from before in force again.
 func (t *turn) revert() {
-	t.e.Settings, t.e.Extensions = t.u.Before.Settings, t.u.Before.Extensions
+	before := t.u.Before
+	t.e.Settings, t.e.Extensions, t.e.SolutionStack, t.e.PlatformArn = before.Settings, before.Extensions, before.SolutionStack, before.PlatformArn
 	t.applyCheck(t.e)
 }
 
@@ -287,7 +289,10 @@ func (f *deploymentFailed) Error() string {
 }
 
 // timedOut: the version does not run on an instance within the command timeout.
-type timedOut struct{ instances []string }
+type timedOut struct {
+	instances []string
+	of        int // instances in the batch
+}
 
 func (f *timedOut) Error() string { return "no answer from " + strings.Join(f.instances, ", ") }
 

@@ -49,14 +49,10 @@ func (t *turn) redeploy(batch []*Instance) {
 // stopHere ends an operation on the spot. Instances that have the new version keep it.
 func (t *turn) stopHere() {
 	t.registerRunning() // whatever a batch was in the middle of
-	if t.u.Configures {
-		t.revert()
-	}
-	if t.u.Aborted {
-		t.event(msgAbortStopped)
-	} else {
+	if !t.u.Aborted {
 		t.failed()
 	}
+	t.event(msgMixed)
 	t.finish()
 }
 
@@ -72,6 +68,8 @@ func (t *turn) explain(err error) {
 		t.event(msgUnsuccessful, strings.Join(reason.instances, ", "))
 	case *timedOut:
 		t.event(msgTimedOut, strings.Join(reason.instances, ", "))
+		t.event(msgCommandTimedOut, reason.of-len(reason.instances), len(reason.instances))
+		t.event(msgUnsuccessful, strings.Join(reason.instances, ", "))
 	case *evaluationFailed:
 		t.event(msgEvaluationFailed, reason.instance, reason.status)
 	case *unhealthy:

@@ -65,7 +65,7 @@ func (t *turn) batchInService() (bool, error) {
 
 func (t *turn) launched() {
 	t.e.Version, t.e.Expected = t.u.Version, t.u.DeploymentID
-	t.e.Deployed, t.e.DeployTook = t.now, t.now.Sub(t.u.Began)
+	t.e.Deployed, t.e.DeployTook, t.e.Done = t.now, t.now.Sub(t.u.Began), t.u.kind()
 	t.event(msgLaunched, t.e.Name)
 	t.finish()
 }

@@ -20,9 +20,16 @@ const (
 // the version, comes back and has to be healthy before the next one goes. A failure stops it where
 // it is: batches that are done keep the new version.
 func rollingPlan(pause time.Duration) []step {
+	return append([]step{
+		{name: "announce", after: pause, begin: func(t *turn) { t.event(msgDeploying) }},
+	}, batches(pause)...)
+}
+
+// batches go around until every instance has the new version.
+func batches(pause time.Duration) []step {
 	return []step{
 		{name: stepTakeOut, after: pause, begin: (*turn).takeBatchOut, done: (*turn).batchOut},
-		{name: "deploy batch", begin: func(t *turn) { t.redeploy(t.e.find(t.u.Batch)) }, done: (*turn).batchDeployed},
+		{name: "deploy batch", begin: (*turn).deployBatch, done: (*turn).batchChanged},
 		{name: "register batch", begin: (*turn).bringBatchIn},
 		{name: "check batch", begin: (*turn).startTimeout, done: (*turn).batchHealthy},
 		{name: "batch done", begin: (*turn).batchDone, next: (*turn).nextBatch},
@@ -41,7 +48,7 @@ func additionalPlan(pause time.Duration) []step {
 		{name: "register additional batch", begin: (*turn).bringBatchIn},
 		{name: "check additional batch", begin: (*turn).startTimeout, done: (*turn).batchHealthy},
 		{name: "additional batch done", begin: (*turn).batchDone},
-	}, rollingPlan(pause)...)
+	}, batches(pause)...)
 }
 
 // batchSize is how many instances are changed at a time.
@@ -63,6 +70,28 @@ func (t *turn) takeBatchOut() {
 		}
 	}
 	t.event(msgBatchStarting, t.u.Batches, strings.Join(t.u.Batch, ", "))
+	t.event(msgBatchOut, t.u.Batches)
+}
+
+func (t *turn) deployBatch() {
+	t.event(msgBatchCommand, t.u.Batches)
+	t.redeploy(t.e.find(t.u.Batch))
+}
+
+// batchChanged waits until the version runs on every instance of the batch.
+func (t *turn) batchChanged() (bool, error) {
+	done, err := t.batchDeployed()
+	if done {
+		changed := 0
+		for _, i := range t.e.staying() {
+			if i.DeploymentID == t.u.DeploymentID {
+				changed++
+			}
+		}
+		t.event(msgBatchCommandDone, t.u.Batches)
+		t.event(msgCommandDone, changed, len(t.e.staying()))
+	}
+	return done, err
 }
 
 // takeOut ends an instance's service; its requests in flight come to their end first.
@@ -90,7 +119,7 @@ func (t *turn) batchOut() (bool, error) {
 }
 
 func (t *turn) bringBatchIn() {
-	t.event(msgBatchRegistering, t.u.Batches, strings.Join(t.u.Batch, ", "))
+	t.event(msgBatchRegistering, t.u.Batches)
 	for _, i := range t.e.find(t.u.Batch) {
 		t.register(t.e, i)
 	}
@@ -114,6 +143,8 @@ func (t *turn) nextBatch() string {
 func (t *turn) launchAdditional() {
 	t.u.Batches++
 	count := min(t.batchSize(), t.u.Wanted)
+	t.event(msgBatchAdditional, count)
 	t.launchBatch(count, t.e.Group)
-	t.event(msgBatchLaunching, t.u.Batches, count)
+	t.added(t.u.Batch)
+	t.event(msgBatchLaunched, t.u.Batches, count, strings.Join(t.u.Batch, ", "), t.u.Version)
 }

@@ -48,7 +48,7 @@ func (p *Platform) CreateConfigurationTemplate(_ Call, in *eb.CreateConfiguratio
 		return nil, err
 	}
 	if t.SolutionStack == "" && t.PlatformArn == "" {
-		return nil, fault("MissingParameter", "Platform ARN, solution stack name, environment ID or source configuration is required.")
+		return nil, missingRequired("PlatformArn, SolutionStackName, EnvironmentId or SourceConfiguration")
 	}
 	given, err := p.settings(in.OptionSettings)
 	if err != nil {

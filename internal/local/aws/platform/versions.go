@@ -30,7 +30,7 @@ func (p *Platform) CreateApplicationVersion(call Call, in *eb.CreateApplicationV
 	}
 	if a == nil {
 		var err error
-		if a, err = p.createApplication(*in.ApplicationName, "", nil); err != nil {
+		if a, err = p.createApplication(Application{Name: *in.ApplicationName}); err != nil {
 			return nil, err
 		}
 	}
@@ -72,7 +72,7 @@ func (p *Platform) checkBundle(bundle *types.S3Location) error {
 		return nil // AWS takes its sample application then
 	}
 	if bundle.S3Bucket == nil || bundle.S3Key == nil {
-		return fault("MissingParameter", "SourceBundle needs both S3Bucket and S3Key.")
+		return missingRequired("SourceBundle.S3Bucket and SourceBundle.S3Key")
 	}
 	size, err := p.options.Objects.Size(*bundle.S3Bucket, *bundle.S3Key)
 	if err != nil {
