@@ -5,6 +5,7 @@ import (
 	"errors"
 	"mime"
 	"net/http"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	eb "github.com/aws/aws-sdk-go-v2/service/elasticbeanstalk"
@@ -76,7 +77,33 @@ func (s *Server) SetFaults(f Faults) error {
 		return err
 	}
 	s.faults.Set(f)
+	s.changeByHand(f.ManualChanges)
 	return nil
+}
+
+// changeByHand lets these changes happen at their times, in place of any that were still to come.
+func (s *Server) changeByHand(changes []faults.ManualChange) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hands++
+	for _, change := range changes {
+		s.handLater(s.hands, time.Duration(change.After), change)
+	}
+}
+
+func (s *Server) handLater(set int, after time.Duration, change faults.ManualChange) {
+	s.options.Clock.AfterFunc(after, func() {
+		s.mu.Lock()
+		current := set == s.hands
+		s.mu.Unlock()
+		if !current {
+			return
+		}
+		if err := s.ManualChange(change.Environment, change.Version); err != nil {
+			s.options.Log.Debug("a change by hand is tried again later", "environment", change.Environment, "version", change.Version, "error", err)
+			s.handLater(set, s.options.Pace.HealthInterval, change)
+		}
+	})
 }
 
 // ManualChange deploys a version as somebody would who does so by hand, behind the back of every

@@ -72,6 +72,24 @@ func TestAnUpdateGoesOnAfterARestart(t *testing.T) {
 	assert.Zero(t, second.server.Calls()["UpdateEnvironment"])
 }
 
+func TestLogsThatWereAskedForComeAfterARestart(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	s := startStepped(t, func(o *aws.Options) { o.DataDir = folder })
+	s.versions("v1")
+	s.createStepped("staging", "v1", "AllAtOnce")
+	_, err := s.beanstalk.RequestEnvironmentInfo(t.Context(), &eb.RequestEnvironmentInfoInput{EnvironmentName: sdk.String("staging"), InfoType: types.EnvironmentInfoTypeTail})
+	require.NoError(t, err)
+	require.NoError(t, s.server.Close())
+	s = startStepped(t, func(o *aws.Options) {
+		o.DataDir, o.Clock, o.Runner = folder, s.clock, instance.Fakes{Clock: s.clock, Handler: fakeApplication}
+	}).on(s.clock)
+	s.clock.Advance(time.Minute)
+	out, err := s.beanstalk.RetrieveEnvironmentInfo(t.Context(), &eb.RetrieveEnvironmentInfoInput{EnvironmentName: sdk.String("staging"), InfoType: types.EnvironmentInfoTypeTail})
+	require.NoError(t, err)
+	assert.Len(t, out.EnvironmentInfo, 4)
+}
+
 func TestAnInstanceThatDiesIsReplaced(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -161,6 +179,99 @@ func TestAnUpdateEndsAsItShouldWhereverItIsInterrupted(t *testing.T) {
 func (s *steppedStand) on(c *clock.Stepped) *steppedStand {
 	s.clock = c
 	return s
+}
+
+func TestAnUpdateThatIsTakenBackIsSoWhereverItIsInterrupted(t *testing.T) {
+	t.Parallel()
+	for _, policy := range []string{"Rolling", "RollingWithAdditionalBatch", "Immutable", "TrafficSplitting"} {
+		for _, kind := range []string{"sick", "abort"} {
+			t.Run(policy+" "+kind, func(t *testing.T) {
+				t.Parallel()
+				folder := t.TempDir()
+				inFolder := func(o *aws.Options) { o.DataDir = folder }
+				s := startStepped(t, inFolder)
+				s.versions("v1", "v2", "sick")
+				s.createStepped("staging", "v1", policy)
+				label := map[string]string{"sick": "sick", "abort": "v2"}[kind]
+				request := s.update("staging", label)
+				aborted := false
+				for restarts := 1; s.describe("staging").Status != types.EnvironmentStatusReady; restarts++ {
+					require.Less(t, restarts, 200, "the update never ends")
+					s.clock.Advance(time.Duration(20+restarts*7) * time.Second)
+					if kind == "abort" && !aborted && restarts >= 3 {
+						_, err := s.beanstalk.AbortEnvironmentUpdate(t.Context(), &eb.AbortEnvironmentUpdateInput{EnvironmentName: sdk.String("staging")})
+						require.NoError(t, err)
+						aborted = true
+					}
+					require.NoError(t, s.server.Close())
+					s = startStepped(t, inFolder, func(o *aws.Options) {
+						o.Clock, o.Runner = s.clock, instance.Fakes{Clock: s.clock, Handler: fakeApplication}
+					}).on(s.clock)
+				}
+				s.clock.Advance(5 * time.Minute)
+				assert.Equal(t, "v1", *s.describe("staging").VersionLabel)
+				fleet := map[string]int{"v1 Deployed": 4}
+				if policy == "Rolling" {
+					fleet = map[string]int{"v1 Deployed": 2, label + " Deployed": 2}
+				}
+				assert.Equal(t, fleet, s.byVersion("staging"))
+				last := s.messages("staging", request)
+				ended := 0
+				for _, message := range last {
+					for _, end := range []string{"ERROR Failed to deploy application.", "INFO Environment update has been aborted.", "ERROR During an aborted deployment"} {
+						if strings.HasPrefix(message, end) {
+							ended++
+						}
+					}
+				}
+				want := map[string]int{"Rolling sick": 2, "RollingWithAdditionalBatch sick": 2}[policy+" "+kind]
+				assert.Equal(t, max(want, 1), ended, "%s", strings.Join(last, "\n"))
+			})
+		}
+	}
+}
+
+func TestAScaledClockGoesOnWhereItWasAfterARestart(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	const factor = 1000
+	scaled := func(o *aws.Options) {
+		o.DataDir, o.Pace, o.Clock = folder, aws.RealPace(), clock.Scaled(factor)
+		o.Runner = instance.Fakes{Clock: o.Clock, Handler: fakeApplication}
+	}
+	s := &steppedStand{stand: start(t, scaled)}
+	s.versions("v1", "v2")
+	s.create("staging", "v1", "Immutable", 2)
+	began := time.Now()
+	s.update("staging", "v2")
+	s.ready("staging")
+	took := time.Since(began)
+	updated := *s.describe("staging").DateUpdated
+	t.Logf("an immutable update of two instances took %s, and %s there", took.Round(time.Millisecond), (took * factor).Round(time.Second))
+	require.Greater(t, updated.Sub(began), 5*time.Minute, "that clock is ahead of ours")
+	s.update("staging", "v1")
+	require.NoError(t, s.server.Close())
+
+	again := start(t, scaled)
+	after := again.ready("staging")
+	assert.Equal(t, "v1", *after.VersionLabel, "what was under way goes on, and does not wait until our clock has caught up")
+	assert.True(t, after.DateUpdated.After(updated))
+	assert.Equal(t, map[string]int{"v1 Deployed": 2}, again.byVersion("staging"))
+}
+
+func TestHalfAnHourOfEvaluationTakesAMomentOnASteppedClock(t *testing.T) {
+	t.Parallel()
+	s := startStepped(t)
+	s.versions("v1", "v2")
+	s.createStepped("staging", "v1", "TrafficSplitting", setting("aws:elasticbeanstalk:trafficsplitting", "EvaluationTime", "30"))
+	began, there := time.Now(), s.clock.Now()
+	s.update("staging", "v2")
+	s.clock.Advance(32 * time.Minute)
+	assert.Equal(t, types.EnvironmentStatusUpdating, s.describe("staging").Status)
+	s.clock.Advance(8 * time.Minute)
+	assert.Equal(t, "v2", *s.describe("staging").VersionLabel)
+	t.Logf("%s there took %s here", s.clock.Now().Sub(there), time.Since(began).Round(time.Millisecond))
+	assert.Less(t, time.Since(began), 10*time.Second)
 }
 
 // serverVariable makes the test binary a stand-in on the folder that it names, to be killed.

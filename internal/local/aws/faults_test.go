@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -50,18 +51,83 @@ func (s *stand) fates(calls int) []string {
 	return fates
 }
 
-func TestTheSameSeedGivesTheSameFaults(t *testing.T) {
+func TestTheSameSeedGivesTheSameFaultsWhateverElseIsCalled(t *testing.T) {
 	t.Parallel()
-	mixed := aws.Faults{ThrottleCalls: 0.3, FailCalls: 0.2}
-	run := func(seed uint64) []string {
-		return start(t, func(o *aws.Options) { o.Seed, o.Faults = seed, mixed }).fates(40)
+	run := func(seed uint64, f aws.Faults, others int) []string {
+		s := start(t, func(o *aws.Options) { o.Seed, o.Faults = seed, f })
+		for range others {
+			_, _ = s.beanstalk.DescribeApplications(t.Context(), &eb.DescribeApplicationsInput{})
+		}
+		return s.fates(40)
 	}
-	first := run(7)
-	assert.Equal(t, first, run(7))
-	assert.NotEqual(t, first, run(8))
+	mixed := aws.Faults{ThrottleCalls: 0.3, FailCalls: 0.2}
+	first := run(7, mixed, 0)
+	assert.Equal(t, first, run(7, mixed, 5))
+	assert.NotEqual(t, first, run(8, mixed, 0))
 	assert.Contains(t, first, "Throttling: Rate exceeded")
 	assert.Contains(t, first, "ServiceUnavailable: The service is unavailable at the moment.")
 	assert.Contains(t, first, "")
+	mixed.SlowCalls, mixed.Delay = 1, faults.Duration(time.Millisecond)
+	assert.Equal(t, first, run(7, mixed, 0), "one fault more changes nothing about the others")
+}
+
+func TestTheSameSeedGivesTheSameRunHoweverOftenItIsLookedAt(t *testing.T) {
+	t.Parallel()
+	run := func(seed uint64, looks int) []string {
+		s := startStepped(t, func(o *aws.Options) { o.Seed = seed })
+		s.versions("v1", "sick")
+		s.createStepped("staging", "v1", "Immutable")
+		s.update("staging", "sick")
+		for range 80 {
+			for range looks {
+				s.describe("staging")
+			}
+			s.clock.Advance(10 * time.Second)
+		}
+		seen := strings.Join(append(s.messages("staging", ""), s.instances("staging")...), "\n")
+		return strings.Split(strings.ReplaceAll(seen, *s.describe("staging").CNAME, "ADDRESS"), "\n") // ports are whatever is free
+	}
+	first := run(7, 1)
+	assert.Equal(t, first, run(7, 3))
+	assert.NotEqual(t, first, run(8, 1))
+}
+
+func TestSingleOperationsCanHaveRatesAndThrottlingItsOtherCode(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.fault(aws.Faults{CallRates: map[string]faults.Rate{"DescribeEnvironments": {PerSecond: 0.001, Burst: 2}}, ThrottlingCode: "ThrottlingException"})
+	assert.Equal(t, []string{"", "", "ThrottlingException: Rate exceeded", "ThrottlingException: Rate exceeded"}, s.fates(4))
+	_, err := s.beanstalk.DescribeApplications(t.Context(), &eb.DescribeApplicationsInput{})
+	assert.NoError(t, err)
+}
+
+func TestASlowCallIsAnsweredLate(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.fault(aws.Faults{SlowCalls: 1, Delay: faults.Duration(60 * time.Millisecond)})
+	began := time.Now()
+	assert.Equal(t, []string{""}, s.fates(1))
+	assert.Greater(t, time.Since(began), 60*time.Millisecond)
+}
+
+func TestAChangeByHandHappensAtItsTimeAndWaitsUntilTheEnvironmentTakesIt(t *testing.T) {
+	t.Parallel()
+	s := startStepped(t)
+	s.versions("v1", "v2", "v3")
+	s.createStepped("staging", "v1", "Immutable")
+	s.fault(aws.Faults{ManualChanges: []faults.ManualChange{{Environment: "staging", Version: "v3", After: faults.Duration(5 * time.Minute)}}})
+	s.update("staging", "v2")
+	s.clock.Advance(15 * time.Minute)
+	assert.Equal(t, "v2", *s.describe("staging").VersionLabel)
+	assert.Equal(t, types.EnvironmentStatusUpdating, s.describe("staging").Status, "the change by hand has begun")
+	s.clock.Advance(15 * time.Minute)
+	assert.Equal(t, "v3", *s.describe("staging").VersionLabel)
+	assert.Equal(t, 1, s.server.Calls()["UpdateEnvironment"])
+
+	s.fault(aws.Faults{ManualChanges: []faults.ManualChange{{Environment: "staging", Version: "v1", After: faults.Duration(time.Minute)}}})
+	s.fault(aws.Faults{})
+	s.clock.Advance(15 * time.Minute)
+	assert.Equal(t, "v3", *s.describe("staging").VersionLabel, "faults that are set anew end those from before")
 }
 
 func TestCallsAboveTheRateAreThrottledAndTheSDKGetsThroughByTryingAgain(t *testing.T) {
@@ -206,6 +272,9 @@ func TestTheAdminEndpointTakesJSONAloneAndNamesWhatIsWrong(t *testing.T) {
 	assert.Equal(t, http.StatusBadRequest, s.admin(http.MethodPut, "faults", "text/plain", []byte(`{}`)))
 	assert.Equal(t, http.StatusBadRequest, s.admin(http.MethodPut, "faults", "application/json", []byte(`{"loseRequests": 2}`)))
 	assert.Equal(t, http.StatusBadRequest, s.admin(http.MethodPut, "faults", "application/json", []byte(`{"unknown": 2}`)))
+	assert.Equal(t, http.StatusBadRequest, s.admin(http.MethodPut, "faults", "application/json", []byte(`{"manualChanges": [{"environment": "staging"}]}`)))
+	assert.Equal(t, http.StatusBadRequest, s.admin(http.MethodPut, "faults", "application/json", []byte(`{"callRates": {"DescribeEvents": {}}}`)))
+	assert.Equal(t, http.StatusBadRequest, s.admin(http.MethodPut, "faults", "application/json", []byte(`{"throttlingCode": "Slow"}`)))
 	assert.Equal(t, http.StatusOK, s.admin(http.MethodGet, "calls", "", nil))
 }
 

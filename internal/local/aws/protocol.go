@@ -67,22 +67,22 @@ func (s *Server) serveCall(w http.ResponseWriter, r *http.Request, name string) 
 			Message: "The request is larger than a megabyte, or could not be read."}))
 		return
 	}
-	fate := s.faults.Call(name)
+	operation := called.Operation(request)
+	fate := s.faults.Call(name, operation)
 	if !pause(r, fate.Delay) || fate.Dropped {
 		panic(http.ErrAbortHandler) // closes the connection
 	}
-	answer := s.answer(called, name, request, fate)
+	answer := s.answer(called, name, operation, request, fate)
 	if fate.AnswerLost {
 		panic(http.ErrAbortHandler)
 	}
 	send(w, request, answer)
 }
 
-func (s *Server) answer(called service.Service, name string, request service.Request, fate faults.Fate) service.Response {
+func (s *Server) answer(called service.Service, name, operation string, request service.Request, fate faults.Fate) service.Response {
 	if fault := s.authenticate(request, name); fault != nil {
 		return called.Refuse(request, fault)
 	}
-	operation := called.Operation(request)
 	switch {
 	case operation != "" && name == beanstalkName:
 		s.count(operation)
@@ -90,8 +90,8 @@ func (s *Server) answer(called service.Service, name string, request service.Req
 		s.count(name + " " + operation)
 	}
 	switch {
-	case fate.Throttled:
-		return called.Refuse(request, &service.Fault{Code: "Throttling", Message: "Rate exceeded", Status: http.StatusBadRequest})
+	case fate.Throttled != "":
+		return called.Refuse(request, &service.Fault{Code: fate.Throttled, Message: "Rate exceeded", Status: http.StatusBadRequest})
 	case fate.Failed:
 		return called.Refuse(request, &service.Fault{Code: "ServiceUnavailable", Message: "The service is unavailable at the moment.", Status: http.StatusServiceUnavailable})
 	}

@@ -90,6 +90,7 @@ type Server struct {
 
 	mu    sync.Mutex
 	calls map[string]int
+	hands int // how often it was said which changes happen by hand
 
 	stopContext func() bool
 	closeOnce   sync.Once
@@ -122,6 +123,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	if err := s.open(root); err != nil {
 		return nil, errors.Join(fmt.Errorf("start the AWS stand-in: %w", err), listener.Close())
 	}
+	s.changeByHand(o.Faults.ManualChanges)
 	s.http = &http.Server{Handler: unhurried{s}, ReadHeaderTimeout: time.Minute}
 	go func() { _ = s.http.Serve(listener) }() // returns when Close is called
 	s.stopContext = context.AfterFunc(ctx, func() { _ = s.Close() })
@@ -211,6 +213,7 @@ func (s *Server) count(name string) {
 func (s *Server) Close() error {
 	s.closeOnce.Do(func() {
 		s.stopContext()
+		s.changeByHand(nil)
 		s.closeError = errors.Join(s.http.Close(), s.closeServices())
 	})
 	return s.closeError

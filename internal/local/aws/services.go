@@ -23,7 +23,7 @@ func (s *Server) openServices(root string) error {
 			return fmt.Errorf("make the data folder of %s: %w", further.Name, err)
 		}
 		opened, err := further.Open(service.Ground{
-			DataDir: folder, Clock: s.options.Clock, Step: s.options.Pace.Step, Log: s.options.Log.With("service", further.Name),
+			DataDir: folder, Clock: s.platform.Clock(), Step: s.options.Pace.Step, Log: s.options.Log.With("service", further.Name),
 			Region: s.options.Region, Account: account, Seed: s.options.Seed, Client: s.Config(),
 		})
 		if err != nil {

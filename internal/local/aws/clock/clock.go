@@ -57,6 +57,21 @@ func (c scaled) AfterFunc(d time.Duration, f func()) Timer {
 
 func (c scaled) Busy() func() { return func() {} }
 
+// NotBefore is the clock itself, or one that is as much ahead of it that it begins at the given time.
+func NotBefore(c Clock, start time.Time) Clock {
+	if ahead := start.Sub(c.Now()); ahead > 0 {
+		return shifted{Clock: c, by: ahead}
+	}
+	return c
+}
+
+type shifted struct {
+	Clock
+	by time.Duration
+}
+
+func (c shifted) Now() time.Time { return c.Clock.Now().Add(c.by) }
+
 // onceFunc makes the end of a busy mark safe to call again.
 func onceFunc(f func()) func() {
 	var once sync.Once

@@ -47,6 +47,17 @@ func TestASteppedClockWaitsForWorkInFlight(t *testing.T) {
 	assert.True(t, finished)
 }
 
+func TestAClockThatStartsLaterGoesAtTheSamePace(t *testing.T) {
+	c := NewStepped(time.Unix(100, 0))
+	assert.Equal(t, Clock(c), NotBefore(c, time.Unix(100, 0)))
+	later := NotBefore(c, time.Unix(160, 0))
+	assert.Equal(t, time.Unix(160, 0).UTC(), later.Now())
+	var called time.Time
+	later.AfterFunc(time.Minute, func() { called = later.Now() })
+	c.Advance(time.Minute)
+	assert.Equal(t, time.Unix(220, 0).UTC(), called)
+}
+
 func TestAScaledClockRunsFaster(t *testing.T) {
 	c := Scaled(1000)
 	before := c.Now()

@@ -3,7 +3,12 @@
 package faults
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
+	"hash/fnv"
+	"io"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"sync"
@@ -21,8 +26,13 @@ type Faults struct {
 	// no rates; clients that asked every 5 seconds from several places were seen to be throttled.
 	CallsPerSecond float64 `json:"callsPerSecond,omitempty"`
 	Burst          int     `json:"burst,omitempty"`
+	// CallRates throttle single operations, by name, beside that.
+	CallRates map[string]Rate `json:"callRates,omitempty"`
 	// ThrottleCalls is the share of calls that are throttled whatever the rate.
 	ThrottleCalls float64 `json:"throttleCalls,omitempty"`
+	// ThrottlingCode is the error code of calls that are throttled: Throttling, unless it says
+	// otherwise. Other services of AWS have ThrottlingException, and clients have to know both.
+	ThrottlingCode string `json:"throttlingCode,omitempty"`
 	// FailCalls is the share of calls that are answered with 503 and change nothing.
 	FailCalls float64 `json:"failCalls,omitempty"`
 	// DropCalls is the share of calls whose connection is closed before anything has happened.
@@ -44,6 +54,22 @@ type Faults struct {
 	NeverEnd []string `json:"neverEnd,omitempty"`
 	// Instances are faults of instances.
 	Instances []Instance `json:"instances,omitempty"`
+	// ManualChanges are deployments by hand, behind the back of every client.
+	ManualChanges []ManualChange `json:"manualChanges,omitempty"`
+}
+
+// Rate is how many calls are answered.
+type Rate struct {
+	PerSecond float64 `json:"perSecond"`
+	Burst     int     `json:"burst,omitempty"`
+}
+
+// ManualChange is somebody who deploys a version by hand some time after the faults were set, as
+// soon as the environment takes it.
+type ManualChange struct {
+	Environment string   `json:"environment"`
+	Version     string   `json:"version"`
+	After       Duration `json:"after,omitempty"`
 }
 
 // Kind of an instance's fault.
@@ -96,6 +122,21 @@ func (f Faults) Check() error {
 			return fmt.Errorf("%s is a share between 0 and 1, not %g", name, share)
 		}
 	}
+	for name, rate := range f.CallRates {
+		if rate.PerSecond <= 0 || rate.Burst < 0 {
+			return fmt.Errorf("callRates: %s has to have a number of calls perSecond, and a burst that is none or more", name)
+		}
+	}
+	switch f.ThrottlingCode {
+	case "", defaultThrottling, "ThrottlingException":
+	default:
+		return fmt.Errorf("throttlingCode is %s or ThrottlingException, not %q", defaultThrottling, f.ThrottlingCode)
+	}
+	for _, change := range f.ManualChanges {
+		if change.Environment == "" || change.Version == "" {
+			return errors.New("a manual change needs an environment and a version")
+		}
+	}
 	for _, i := range f.Instances {
 		switch i.Kind {
 		case Crash, Hang, Flap, Slow, Broken, NeverBoots:
@@ -120,24 +161,37 @@ func (i Instance) selects(s Subject) bool {
 type Injector struct {
 	clock clock.Clock
 
+	seed uint64
+
 	mu       sync.Mutex
-	random   *rand.Rand
+	streams  map[string]*rand.Rand
 	faults   Faults
-	limiters map[string]*rate.Limiter // by service
+	limiters map[string]*rate.Limiter // by service, and by operation
 }
 
-// NewInjector makes an injector with a seed.
+// NewInjector makes an injector with a seed. Whatever else happens meanwhile, the same seed gives
+// the same fate to an operation's first call, to its second, and so on.
 func NewInjector(c clock.Clock, seed uint64, f Faults) *Injector {
-	i := &Injector{clock: c, random: rand.New(rand.NewPCG(seed, 2))}
+	i := &Injector{clock: c, seed: seed, streams: map[string]*rand.Rand{}}
 	i.Set(f)
 	return i
+}
+
+// stream is the randomness of one kind of thing that happens.
+func (i *Injector) stream(name string) *rand.Rand {
+	if i.streams[name] == nil {
+		hash := fnv.New64a()
+		_, _ = io.WriteString(hash, name) // a hash takes everything
+		i.streams[name] = rand.New(rand.NewPCG(i.seed, hash.Sum64()))
+	}
+	return i.streams[name]
 }
 
 // Set changes the faults from now on.
 func (i *Injector) Set(f Faults) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if i.limiters == nil || f.CallsPerSecond != i.faults.CallsPerSecond || f.Burst != i.faults.Burst {
+	if i.limiters == nil || f.CallsPerSecond != i.faults.CallsPerSecond || f.Burst != i.faults.Burst || !maps.Equal(f.CallRates, i.faults.CallRates) {
 		i.limiters = map[string]*rate.Limiter{}
 	}
 	i.faults = f
@@ -150,43 +204,52 @@ func (i *Injector) Get() Faults {
 	return i.faults
 }
 
-func (i *Injector) happens(share float64) bool { return share > 0 && i.random.Float64() < share }
-
 // LosesRequest decides whether a load balancer drops a user's request.
 func (i *Injector) LosesRequest() bool {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	return i.happens(i.faults.LoseRequests)
+	return i.stream("users' requests").Float64() < i.faults.LoseRequests
 }
 
 // Fate is what becomes of one call of the API.
 type Fate struct {
-	Throttled  bool
+	Throttled  string // the error code, when it is
 	Failed     bool
 	Dropped    bool
 	AnswerLost bool
 	Delay      time.Duration
 }
 
-// Call decides what becomes of a call of a service. Each service has a rate of its own.
-func (i *Injector) Call(service string) Fate {
+const defaultThrottling = "Throttling"
+
+// Call decides what becomes of a call. Each service has a rate of its own.
+func (i *Injector) Call(service, operation string) Fate {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	f := i.faults
-	fate := Fate{
-		Throttled: i.happens(f.ThrottleCalls), Failed: i.happens(f.FailCalls),
-		Dropped: i.happens(f.DropCalls), AnswerLost: i.happens(f.LoseAnswers),
-	}
-	if i.happens(f.SlowCalls) {
+	f, random := i.faults, i.stream(service+" "+operation)
+	// Each kind of fault takes its share of the stream whether it is asked for or not, so that one
+	// more changes nothing about the others.
+	throttled, failed, dropped, lost, slow := random.Float64(), random.Float64(), random.Float64(), random.Float64(), random.Float64()
+	fate := Fate{Failed: failed < f.FailCalls, Dropped: dropped < f.DropCalls, AnswerLost: lost < f.LoseAnswers}
+	if slow < f.SlowCalls {
 		fate.Delay = time.Duration(f.Delay)
 	}
-	if f.CallsPerSecond > 0 {
-		if i.limiters[service] == nil {
-			i.limiters[service] = rate.NewLimiter(rate.Limit(f.CallsPerSecond), max(f.Burst, 1))
-		}
-		fate.Throttled = !i.limiters[service].AllowN(time.Now(), 1) || fate.Throttled
+	exceeded := f.CallsPerSecond > 0 && !i.allows(service, Rate{f.CallsPerSecond, f.Burst})
+	if own, limited := f.CallRates[operation]; limited && !i.allows(service+" "+operation, own) {
+		exceeded = true
+	}
+	if exceeded || throttled < f.ThrottleCalls {
+		fate.Throttled = cmp.Or(f.ThrottlingCode, defaultThrottling)
 	}
 	return fate
+}
+
+// allows takes a call into account at a rate, in real time as clients are.
+func (i *Injector) allows(name string, r Rate) bool {
+	if i.limiters[name] == nil {
+		i.limiters[name] = rate.NewLimiter(rate.Limit(r.PerSecond), max(r.Burst, 1))
+	}
+	return i.limiters[name].AllowN(time.Now(), 1)
 }
 
 // NeverEnds tells whether updates of an environment make no progress.

@@ -41,6 +41,7 @@ type Environment struct {
 	Instances      []*Instance
 	Update         *Update `json:",omitempty"`
 	Logs           []Log   // that can still be retrieved
+	LogsAsked      []LogRequest
 	OperationsRole string
 
 	front      *balancer.Front

@@ -95,6 +95,14 @@ func openJournal(path string) (*journal, error) {
 	return j, nil
 }
 
+// last is the time of the last event.
+func (j *journal) last() time.Time {
+	if len(j.events) == 0 {
+		return time.Time{}
+	}
+	return j.events[len(j.events)-1].At
+}
+
 func (j *journal) close() error { return j.file.Close() }
 
 func (j *journal) add(e Event) error {

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -35,6 +36,12 @@ type Log struct {
 	Until    time.Time
 }
 
+// LogRequest is a sample of the logs that was asked for and is not there yet.
+type LogRequest struct {
+	RequestID string
+	Kind      types.EnvironmentInfoType
+}
+
 // RequestEnvironmentInfo begins to collect the logs of every instance. They can be retrieved a
 // moment later.
 func (p *Platform) RequestEnvironmentInfo(call Call, in *eb.RequestEnvironmentInfoInput) (*eb.RequestEnvironmentInfoOutput, error) {
@@ -48,19 +55,22 @@ func (p *Platform) RequestEnvironmentInfo(call Call, in *eb.RequestEnvironmentIn
 		return nil, invalid("InfoType analyze is not available in this region.")
 	}
 	p.write(e, call.RequestID, msgLogsStarting)
-	p.options.Clock.AfterFunc(p.options.Pace.Step, func() {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		if p.closed {
-			return
-		}
+	asked := LogRequest{RequestID: call.RequestID, Kind: in.InfoType}
+	e.LogsAsked = append(e.LogsAsked, asked)
+	p.save(e)
+	p.collectLater(e, asked)
+	return &eb.RequestEnvironmentInfoOutput{}, nil
+}
+
+func (p *Platform) collectLater(e *Environment, asked LogRequest) {
+	p.later(p.options.Pace.Step, func() {
 		for _, i := range e.staying() {
-			p.collectLogs(e, i, in.InfoType, logLifetime)
+			p.collectLogs(e, i, asked.Kind, logLifetime)
 		}
-		p.write(e, call.RequestID, msgLogsCompleted)
+		e.LogsAsked = slices.DeleteFunc(e.LogsAsked, func(other LogRequest) bool { return other == asked })
+		p.write(e, asked.RequestID, msgLogsCompleted)
 		p.save(e)
 	})
-	return &eb.RequestEnvironmentInfoOutput{}, nil
 }
 
 // collectLogs puts a sample of an instance's logs into the account's bucket.

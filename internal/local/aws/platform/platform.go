@@ -62,7 +62,8 @@ type Platform struct {
 
 	mu           sync.Mutex
 	closed       bool
-	random       *rand.Rand
+	random       *rand.Rand // of what the platform makes up
+	requests     *rand.Rand // of the IDs of requests, of which there may be more or fewer in the same run
 	applications map[string]*Application
 	environments map[string]*Environment // by ID
 	events       *journal
@@ -92,10 +93,12 @@ func Open(o Options) (*Platform, error) {
 		return nil, err
 	}
 	// A stand-in that is started again with the same seed must not give the same IDs out again.
-	p.random = rand.New(rand.NewPCG(seed, starts))
+	p.random, p.requests = rand.New(rand.NewPCG(seed, starts)), rand.New(rand.NewPCG(seed, ^starts))
 	if p.events, err = openJournal(filepath.Join(o.DataDir, "events.jsonl")); err != nil {
 		return nil, err
 	}
+	// A scaled clock was ahead of the machine's, and time does not go back.
+	p.options.Clock = clock.NotBefore(o.Clock, p.events.last())
 	if err := p.load(); err != nil {
 		return nil, errors.Join(err, p.events.close())
 	}
@@ -180,6 +183,9 @@ func (p *Platform) Close() error {
 	return errors.Join(append(problems, p.events.close())...)
 }
 
+// Clock is the platform's time. It goes on where it was when the platform was closed.
+func (p *Platform) Clock() clock.Clock { return p.options.Clock }
+
 // resume opens an environment's address and starts its instances again after a restart.
 func (p *Platform) resume(e *Environment) error {
 	if e.Status == types.EnvironmentStatusTerminated {
@@ -197,6 +203,9 @@ func (p *Platform) resume(e *Environment) error {
 	if e.Update != nil {
 		// Its instances were just started again: they get the whole time once more.
 		(&turn{Platform: p, e: e, u: e.Update, now: p.now()}).startTimeout()
+	}
+	for _, asked := range e.LogsAsked {
+		p.collectLater(e, asked)
 	}
 	if e.Update != nil && e.Update.Weights != nil {
 		e.balancer.SetWeights(e.Update.Weights)
@@ -267,7 +276,7 @@ func (p *Platform) NewRequestID() string {
 	defer p.mu.Unlock()
 	var id [16]byte
 	for i := range id {
-		id[i] = byte(p.random.Uint32())
+		id[i] = byte(p.requests.Uint32())
 	}
 	id[6], id[8] = id[6]&0x0f|0x40, id[8]&0x3f|0x80
 	text := hex.EncodeToString(id[:])
