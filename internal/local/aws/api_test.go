@@ -64,10 +64,37 @@ func TestTheSDKsWaitersAndPaginatorsWork(t *testing.T) {
 	gone := eb.NewEnvironmentTerminatedWaiter(s.beanstalk, func(o *eb.EnvironmentTerminatedWaiterOptions) {
 		o.MinDelay, o.MaxDelay = tick, tick
 	})
-	require.NoError(t, gone.Wait(t.Context(), &eb.DescribeEnvironmentsInput{EnvironmentNames: []string{"staging"}, IncludeDeleted: sdk.Bool(true)}, eventually))
-	out, err := s.beanstalk.DescribeEnvironments(t.Context(), &eb.DescribeEnvironmentsInput{EnvironmentNames: []string{"staging"}})
+	named := &eb.DescribeEnvironmentsInput{EnvironmentNames: []string{"staging"}}
+	require.NoError(t, gone.Wait(t.Context(), named, eventually))
+	out, err := s.beanstalk.DescribeEnvironments(t.Context(), named)
+	require.NoError(t, err)
+	assert.Len(t, out.Environments, 1, "what was terminated is still described for a while")
+	named.IncludeDeleted = sdk.Bool(false)
+	out, err = s.beanstalk.DescribeEnvironments(t.Context(), named)
 	require.NoError(t, err)
 	assert.Empty(t, out.Environments)
+
+	_, err = s.beanstalk.CreateEnvironment(t.Context(), &eb.CreateEnvironmentInput{ApplicationName: sdk.String(applicationName),
+		EnvironmentName: sdk.String("staging"), VersionLabel: sdk.String("v3"), SolutionStackName: sdk.String(stack)})
+	require.NoError(t, err, "and its name is free")
+	exists := eb.NewEnvironmentExistsWaiter(s.beanstalk, func(o *eb.EnvironmentExistsWaiterOptions) { o.MinDelay, o.MaxDelay = tick, tick })
+	require.NoError(t, exists.Wait(t.Context(), named, eventually))
+
+	var platforms, branches int
+	versions := eb.NewListPlatformVersionsPaginator(s.beanstalk, &eb.ListPlatformVersionsInput{MaxRecords: sdk.Int32(2)})
+	for versions.HasMorePages() {
+		page, err := versions.NextPage(t.Context())
+		require.NoError(t, err)
+		platforms += len(page.PlatformSummaryList)
+	}
+	lines := eb.NewListPlatformBranchesPaginator(s.beanstalk, &eb.ListPlatformBranchesInput{MaxRecords: sdk.Int32(2)})
+	for lines.HasMorePages() {
+		page, err := lines.NextPage(t.Context())
+		require.NoError(t, err)
+		branches += len(page.PlatformBranchSummaryList)
+	}
+	assert.Equal(t, 6, platforms)
+	assert.Equal(t, 6, branches)
 }
 
 func TestEventsAreFilteredBySeverityTimeAndVersion(t *testing.T) {
@@ -348,7 +375,7 @@ func TestApplicationsAreDescribedChangedAndDeletedWithTheirEnvironments(t *testi
 	_, err = s.beanstalk.DeleteApplication(t.Context(), &eb.DeleteApplicationInput{ApplicationName: sdk.String(applicationName), TerminateEnvByForce: sdk.Bool(true)})
 	require.NoError(t, err)
 	require.Eventually(t, func() bool {
-		out, err := s.beanstalk.DescribeEnvironments(t.Context(), &eb.DescribeEnvironmentsInput{})
+		out, err := s.beanstalk.DescribeEnvironments(t.Context(), &eb.DescribeEnvironmentsInput{IncludeDeleted: sdk.Bool(false)})
 		return err == nil && len(out.Environments) == 0
 	}, eventually, tick)
 	_, err = s.beanstalk.CreateApplicationVersion(t.Context(), &eb.CreateApplicationVersionInput{ApplicationName: sdk.String(applicationName),

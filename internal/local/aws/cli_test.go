@@ -1,7 +1,7 @@
 package aws_test
 
 import (
-	"encoding/json"
+	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -27,89 +27,66 @@ func commandLine(t *testing.T) string {
 	return ""
 }
 
-// cli runs the AWS command line against the stand-in, the way that a person would.
-type cli struct {
-	*stand
-	program string
-	home    string
-}
-
-func (c cli) run(arguments ...string) map[string]any {
-	c.Helper()
-	out, err := c.try(arguments...)
-	require.NoError(c, err, "aws %s\n%s", strings.Join(arguments, " "), out)
-	if strings.TrimSpace(out) == "" {
-		return nil
+func TestAnUnmodifiedAWSCommandLineUnderstandsErrors(t *testing.T) {
+	t.Parallel()
+	program, s := commandLine(t), start(t)
+	update := func(secret string) string {
+		command := exec.CommandContext(t.Context(), program, "--endpoint-url", s.server.URL(), "elasticbeanstalk", "update-environment",
+			"--environment-name", "staging", "--version-label", "v1")
+		command.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "AWS_ACCESS_KEY_ID=LOCALSTANDIN",
+			"AWS_SECRET_ACCESS_KEY=" + secret, "AWS_DEFAULT_REGION=us-east-1"}
+		out, err := command.CombinedOutput()
+		require.Error(t, err)
+		return string(out)
 	}
-	var answer map[string]any
-	require.NoError(c, json.Unmarshal([]byte(out), &answer), out)
-	return answer
+	assert.Contains(t, update("local-stand-in"), "An error occurred (InvalidParameterValue) when calling the UpdateEnvironment operation: "+
+		"No Environment found for EnvironmentName = 'staging'.")
+	assert.Contains(t, update("another"), "An error occurred (SignatureDoesNotMatch) when calling the UpdateEnvironment operation: "+
+		"The request signature we calculated does not match the signature you provided.")
 }
 
-func (c cli) try(arguments ...string) (string, error) {
-	command := exec.CommandContext(c.Context(), c.program, append([]string{"--endpoint-url", c.server.URL(), "--output", "json"}, arguments...)...)
-	command.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + c.home, "AWS_ACCESS_KEY_ID=LOCALSTANDIN",
-		"AWS_SECRET_ACCESS_KEY=local-stand-in", "AWS_DEFAULT_REGION=us-east-1", "AWS_PAGER="}
-	out, err := command.CombinedOutput()
-	return string(out), err
+// readmeCommands are the commands that the README shows for the stand-in, made to speak to this one.
+func readmeCommands(t *testing.T, address string) string {
+	text, err := os.ReadFile("../../../README.md")
+	require.NoError(t, err)
+	_, section, found := strings.Cut(string(text), "## The local Beanstalk")
+	require.True(t, found)
+	parts := strings.SplitN(section, "```\n", 3)
+	require.Len(t, parts, 3)
+	require.Contains(t, parts[1], "http://127.0.0.1:8234")
+	return strings.ReplaceAll(parts[1], "http://127.0.0.1:8234", address)
 }
 
-func (c cli) eb(arguments ...string) map[string]any {
-	c.Helper()
-	return c.run(append([]string{"elasticbeanstalk"}, arguments...)...)
-}
-
-func TestAnUnmodifiedAWSCommandLineTakesTheStandInForAWS(t *testing.T) {
+func TestAnUnmodifiedAWSCommandLineDoesWhatTheREADMEShows(t *testing.T) {
+	if testing.Short() {
+		t.Skip("calls of the command line take a second each")
+	}
 	t.Parallel()
 	program := commandLine(t)
-	c := cli{program: program, home: t.TempDir(), stand: start(t, func(o *aws.Options) {
-		o.Pace.MinimumTimeout = time.Minute // the command line takes its time, and v3 is to be aborted before it fails
-	})}
-
-	c.eb("create-application", "--application-name", "site")
-	bucket := c.eb("create-storage-location")["S3Bucket"].(string)
-	for label, behaviour := range map[string]string{"v1": "good", "v2": "good", "v3": "deaf"} {
-		path := filepath.Join(c.home, label+".zip")
-		require.NoError(t, os.WriteFile(path, zipped(t, map[string]string{
-			"Procfile": procfile(behaviour, label), ".ebextensions/options.config": healthExtension}), 0o600))
-		c.run("s3", "cp", "--only-show-errors", path, "s3://"+bucket+"/"+label+".zip")
-		c.eb("create-application-version", "--application-name", "site", "--version-label", label,
-			"--source-bundle", "S3Bucket="+bucket+",S3Key="+label+".zip")
+	s := start(t, func(o *aws.Options) { o.Pace.MinimumTimeout = time.Minute })
+	folder := t.TempDir()
+	for label, behaviour := range map[string]string{"one": "good", "two": "good", "three": "deaf"} {
+		require.NoError(t, os.WriteFile(filepath.Join(folder, label+".zip"), zipped(t, map[string]string{"Procfile": procfile(behaviour, label)}), 0o600))
 	}
-	c.eb("create-environment", "--application-name", "site", "--environment-name", "staging", "--version-label", "v1",
-		"--solution-stack-name", stack, "--option-settings",
-		"Namespace=aws:elasticbeanstalk:healthreporting:system,OptionName=SystemType,Value=enhanced",
-		"Namespace=aws:elasticbeanstalk:command,OptionName=DeploymentPolicy,Value=Immutable",
-		"Namespace=aws:autoscaling:asg,OptionName=MinSize,Value=2")
-	c.ready("staging")
-
-	c.eb("update-environment", "--environment-name", "staging", "--version-label", "v2")
-	assert.Equal(t, "v2", *c.ready("staging").VersionLabel)
-
-	c.eb("update-environment", "--environment-name", "staging", "--version-label", "v3")
-	out, err := c.try("elasticbeanstalk", "update-environment", "--environment-name", "staging", "--version-label", "v1")
-	require.Error(t, err)
-	assert.Contains(t, out, "An error occurred (InvalidParameterValue) when calling the UpdateEnvironment operation: "+
-		"Environment named staging is in an invalid state for this operation. Must be Ready.")
-	c.eb("abort-environment-update", "--environment-name", "staging")
-	assert.Equal(t, "v2", *c.ready("staging").VersionLabel)
-
-	events := c.eb("describe-events", "--environment-name", "staging")["Events"].([]any)
-	assert.Contains(t, events[0].(map[string]any)["Message"], "Environment")
-	health := c.eb("describe-environment-health", "--environment-name", "staging", "--attribute-names", "All")
-	assert.Equal(t, "Ok", health["HealthStatus"])
-	instances := c.eb("describe-instances-health", "--environment-name", "staging", "--attribute-names", "All")["InstanceHealthList"].([]any)
-	require.Len(t, instances, 2)
-	assert.Equal(t, "v2", instances[0].(map[string]any)["Deployment"].(map[string]any)["VersionLabel"])
-
-	c.eb("request-environment-info", "--environment-name", "staging", "--info-type", "tail")
-	require.Eventually(t, func() bool {
-		logs := c.eb("retrieve-environment-info", "--environment-name", "staging", "--info-type", "tail")["EnvironmentInfo"].([]any)
-		return len(logs) == 2 && strings.HasPrefix(logs[0].(map[string]any)["Message"].(string), c.server.URL())
-	}, eventually, tick)
-
-	c.eb("terminate-environment", "--environment-name", "staging")
-	require.Eventually(t, func() bool {
-		return len(c.eb("describe-environments", "--environment-names", "staging")["Environments"].([]any)) == 0
-	}, eventually, tick)
+	require.NoError(t, os.Symlink(program, filepath.Join(folder, "aws")))
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute) // the command line's waits ask every 20 seconds
+	defer cancel()
+	command := exec.CommandContext(ctx, "bash", "-eu", "-o", "pipefail", "-c", readmeCommands(t, s.server.URL()))
+	command.Dir = folder
+	command.Env = []string{"PATH=" + folder + ":" + os.Getenv("PATH"), "HOME=" + folder}
+	out, err := command.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	for _, shown := range []string{
+		`"VersionLabel": "two"`, `"HealthStatus": "Ok"`, `"Color": "Green"`, `"Ec2InstanceId": "i-`, s.server.URL() + "/elasticbeanstalk-us-east-1-000000000000/resources/",
+		`"Status": "Terminating"`,
+	} {
+		assert.Contains(t, string(out), shown)
+	}
+	messages := strings.Join(s.messages("shop-test", ""), "\n")
+	for _, happened := range []string{
+		"INFO Successfully launched environment: shop-test", "INFO Environment update completed successfully.",
+		"INFO Environment update has been aborted. The environment runs its previous application version.", "INFO terminateEnvironment completed successfully.",
+	} {
+		assert.Contains(t, messages, happened)
+	}
 }

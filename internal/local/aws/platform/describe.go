@@ -12,7 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/elasticbeanstalk/types"
 )
 
-// terminatedVisible is how long a terminated environment can still be described.
+// terminatedVisible is for about how long a terminated environment can still be described.
 const terminatedVisible = time.Hour
 
 // DescribeEnvironments lists environments by name.
@@ -53,7 +53,8 @@ func (p *Platform) asked(e *Environment, in *eb.DescribeEnvironmentsInput, now t
 	if in.IncludedDeletedBackTo != nil {
 		since = *in.IncludedDeletedBackTo
 	}
-	return aws.ToBool(in.IncludeDeleted) && e.Terminated.After(since)
+	// Without the parameter those are there: the SDKs' waiters for the end of an environment rely on it.
+	return (in.IncludeDeleted == nil || *in.IncludeDeleted) && e.Terminated.After(since)
 }
 
 // shownVersion is the version label that callers see.
