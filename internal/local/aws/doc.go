@@ -12,26 +12,36 @@
 // Of API version 2010-12-01 every operation but ApplyEnvironmentManagedAction,
 // ComposeEnvironments, CreatePlatformVersion and DeletePlatformVersion, which are answered with
 // InvalidAction. Only the Query protocol is spoken, not the JSON that the service also
-// understands. Environments are of the web server tier, with an application load balancer. There
-// is no automatic scaling by load: instances are as many as MinSize says, and one that dies is
-// replaced. Managed platform updates, custom platforms, builds by CodeBuild, log analysis, alarms
-// and notifications do not exist. Options of namespaces that have no meaning here are taken and do
-// nothing.
+// understands. Environments are of the web server tier (others are refused), with an application
+// load balancer; they cannot be terminated without their resources. There is no automatic scaling
+// by load: instances are as many as MinSize says, and one that dies is replaced. Managed platform
+// updates, custom platforms, builds by CodeBuild, log analysis, alarms and notifications do not
+// exist. Options of namespaces that have no meaning here are taken and do nothing; of processes,
+// only the default one is served.
 //
 // An instance is a folder and the processes that the bundle's Procfile starts in it, with PORT and
 // the environment properties set; Buildfile and .platform/hooks (prebuild, predeploy, postdeploy)
-// run before and after, and the option settings of .ebextensions are in force from the beginning
-// of a deployment. There is no proxy beside the application, no container and no user of its own:
-// whoever runs the stand-in runs the applications.
+// run before and after, as on the Go platform, which builds an application.go by itself; and the
+// option settings of .ebextensions are in force from the beginning of a deployment. There is no
+// proxy beside the application, no container and no user of its own: whoever runs the stand-in
+// runs the applications. The process option Port is 80, where AWS's proxy listens, or the
+// application's own port (the property PORT, 5000 without it); on any other nobody listens.
+//
+// Further services of the endpoint are packages of their own: see package service.
 //
 // # Where AWS's behaviour is not known for certain
 //
-// The stand-in does what is hardest on a caller. The old version label stays until an update is
-// done (Options.NewLabelWhileUpdating for the other behaviour that was seen). While an operation
-// runs, an application that fails shows as Info and Green, and so it does for three health reports
-// after. A version and settings in one update are refused. All at once is done as soon as the
-// processes were started, whether they serve or not. Events of health have no request ID. The
-// events' wordings, known and made up, are one table: platform/messages.go.
+// The stand-in does what is hardest on a caller. While an operation runs, an application that fails
+// shows as Info and Green, and so it does for three health reports after. Answers of 4xx lower
+// health like those of 5xx. All at once is done as soon as the processes were started, whether they
+// serve or not. Events of health have no request ID. The events' wordings, known and made up, are
+// one table: platform/messages.go. What an update comes to, event by event, is recorded in
+// testdata/outcomes for every policy.
+//
+// Where AWS is said to behave in two ways, an option chooses: NewLabelWhileUpdating (without it the
+// old version label stays until an update is done), VersionWithSettings (without it both in one
+// update are refused), AbortStops (without it an abort takes immutable and traffic splitting
+// updates back), and the fault throttlingCode.
 //
 // # Time
 //
@@ -41,6 +51,13 @@
 //
 // # Faults
 //
-// Options.Faults, Server.SetFaults and the endpoint /_stand-in/faults say what goes wrong. The same
-// seed gives the same faults in the same order of calls.
+// Options.Faults, Server.SetFaults, the endpoint /_stand-in/faults and the flags of starter up say
+// what goes wrong: see Faults of package faults. The same seed gives the same fate to an
+// operation's first call, to its second and so on, and the same names to what is made. AWS
+// publishes no rates at which it throttles, so every rate is the caller's own.
+//
+// # State
+//
+// All of it is in Options.DataDir, written as it changes. A stand-in that is started on it again,
+// after being closed or killed, goes on in the middle of whatever was under way.
 package aws

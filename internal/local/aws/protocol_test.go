@@ -84,6 +84,7 @@ func fill(value reflect.Value) {
 		value.SetString("tail") // which InfoType has to be, and other names may be
 	case reflect.Int32:
 		value.SetInt(1)
+	default: // false is a boolean's value, and given
 	}
 }
 

@@ -172,10 +172,10 @@ func underway(u *Update, now time.Time) (types.EnvironmentHealthStatus, []string
 	if u.Aborted {
 		running = " is aborting (running for " + span(now.Sub(u.Began)) + ")."
 	}
-	switch {
-	case u.Plan == planLaunch:
+	switch u.Plan {
+	case planLaunch:
 		return pending, []string{"Initialization" + running}
-	case u.Plan == planTerminate:
+	case planTerminate:
 		return informed, []string{"Environment termination" + running}
 	default:
 		return informed, []string{u.kind() + running}
