@@ -137,6 +137,9 @@ func (r *run) publish(ctx workflow.Context, workspace activities.Workspace, vers
 		return version, err
 	}
 
+	if err := r.prune(ctx, version); err != nil {
+		return version, err
+	}
 	r.note(ctx, "registering "+version.Label)
 	err = workflow.ExecuteActivity(callOptions(ctx, "register "+version.Label), beanstalk.RegisterVersion, version).Get(ctx, &version)
 	return version, err

@@ -6,4 +6,7 @@ package workflows
 const (
 	// changeTimersEndWithTheirWait: the timer of a wait is cancelled when what was waited for came first.
 	changeTimersEndWithTheirWait = "timers-end-with-their-wait"
+	// changeAttributesWhenChanged: an environment sends its search attributes only when one of them
+	// changed, and not with every request that it accepts.
+	changeAttributesWhenChanged = "environment-attributes-when-changed"
 )

@@ -26,6 +26,13 @@ type EnvironmentInput struct {
 	Answered []delivery.Result  `json:"answered,omitempty"`
 	// Deployments counts them all, to number them.
 	Deployments int `json:"deployments,omitempty"`
+	// Superseded are the last requests that newer ones replaced.
+	Superseded []SupersededRequest `json:"superseded,omitempty"`
+	// Proven are the versions that were proven healthy here, newest last.
+	Proven []delivery.Version `json:"proven,omitempty"`
+	// Configuration is the digest of the environment's configuration after the last deployment.
+	Configuration string   `json:"configuration,omitempty"`
+	Drift         *Drifted `json:"drift,omitempty"`
 }
 
 const (
@@ -33,6 +40,10 @@ const (
 	keptRecords = 20
 	// keptAnswers is how many results it can repeat to a run that asks again.
 	keptAnswers = 100
+	// keptProven is how many versions it can be brought back to; each is some 500 bytes of its state.
+	keptProven = 100
+	// keptSuperseded is how many replaced requests it still knows of.
+	keptSuperseded = 20
 	// deploymentsPerHistory is after how many deployments it continues as new, at the latest.
 	deploymentsPerHistory = 50
 )
@@ -40,7 +51,7 @@ const (
 // Environment is the queue of one Beanstalk environment: it takes requests, runs one Deployment
 // at a time, and remembers the version to return to. It lives as long as the environment does.
 //
-// It accepts DeployUpdate, WithdrawUpdate, FreezeUpdate and ThawUpdate, and answers StatusQuery.
+// It accepts DeployUpdate, WithdrawUpdate, FreezeUpdate, ThawUpdate and DriftUpdate, and answers StatusQuery.
 func Environment(ctx workflow.Context, input EnvironmentInput) error {
 	e := &environment{EnvironmentInput: input}
 	if err := e.setup(ctx); err != nil {
@@ -57,6 +68,8 @@ type environment struct {
 	// outbox holds results that their runs have not been told yet.
 	outbox []queuedResult
 	served int
+	// What show last sent.
+	shown, shownVersion string
 }
 
 // queuedResult is a result on its way to the run that asked.
@@ -100,6 +113,10 @@ func (e *environment) mayStart() bool {
 func (e *environment) deploy(ctx workflow.Context) {
 	request := e.Waiting[0]
 	e.Waiting = slices.Delete(e.Waiting, 0, 1)
+	if !request.StartBy.IsZero() && workflow.Now(ctx).After(request.StartBy) {
+		e.reply(request.RunID, e.windowClosed(request))
+		return
+	}
 	e.Deployments++
 	e.served++
 	request.Deployment = delivery.DeploymentID(e.Application, e.Environment, e.Deployments)
@@ -109,7 +126,10 @@ func (e *environment) deploy(ctx workflow.Context) {
 	result := e.run(ctx, request)
 
 	if result.Outcome != delivery.OutcomeUntouched {
-		e.LeftOn, e.Good = result.LeftOn, result.Good
+		e.LeftOn, e.Good, e.Drift = result.LeftOn, result.Good, nil
+	}
+	if result.Outcome == delivery.OutcomeDeployed {
+		e.remember(request.Version)
 	}
 	if result.Outcome == delivery.OutcomeNeedsAttention {
 		e.Frozen = &Freeze{By: "Gravity", Reason: result.Reason, At: workflow.Now(ctx)}
@@ -129,6 +149,7 @@ func (e *environment) run(ctx workflow.Context, request QueuedRequest) delivery.
 	e.child = workflow.ExecuteChildWorkflow(deploymentOptions(ctx, request), DeploymentWorkflow, DeploymentInput{
 		Request: request.Request, Good: e.Good, LeftOn: e.LeftOn,
 	})
+	e.endBake(ctx)
 	var result delivery.Result
 	err := e.child.Get(ctx, &result)
 	if err == nil {
@@ -144,6 +165,23 @@ func (e *environment) run(ctx workflow.Context, request QueuedRequest) delivery.
 		Outcome:   delivery.OutcomeNeedsAttention,
 		Cause:     typeOf(err),
 		Reason:    fmt.Sprintf("%s ended without a result: %s", request.Deployment, sentence(err)),
+		LeftOn:    e.LeftOn,
+		Good:      e.Good,
+	}
+}
+
+// remember keeps what can be rolled back to.
+func (e *environment) remember(proven delivery.Version) {
+	e.Proven = slices.DeleteFunc(e.Proven, func(earlier delivery.Version) bool { return earlier.Label == proven.Label })
+	e.Proven = lastOf(append(e.Proven, proven), keptProven)
+}
+
+func (e *environment) windowClosed(request QueuedRequest) delivery.Result {
+	return delivery.Result{
+		RequestID: request.ID,
+		Outcome:   delivery.OutcomeUntouched,
+		Cause:     delivery.WindowClosed,
+		Reason:    fmt.Sprintf("the window closed while it waited for its turn on %s", e.Environment),
 		LeftOn:    e.LeftOn,
 		Good:      e.Good,
 	}
@@ -194,6 +232,7 @@ func (e *environment) status() EnvironmentStatus {
 	return EnvironmentStatus{
 		Application: e.Application, Environment: e.Environment, LeftOn: e.LeftOn, Good: e.Good,
 		Running: e.running, Waiting: e.Waiting, Frozen: e.Frozen, Recent: e.Recent,
+		Superseded: e.Superseded, Proven: e.Proven, Drift: e.Drift,
 	}
 }
 
@@ -209,7 +248,14 @@ func (e *environment) show(ctx workflow.Context) {
 		details += fmt.Sprintf("\n\n**frozen** by %s: %s", plain(e.Frozen.By), plain(e.Frozen.Reason))
 		state = "frozen"
 	}
+	if e.Drift != nil {
+		details += "\n\n**drift**: " + plain(e.Drift.What)
+	}
 	workflow.SetCurrentDetails(ctx, details)
+	if e.shown == state && e.shownVersion == e.LeftOn && workflow.GetVersion(ctx, changeAttributesWhenChanged, workflow.DefaultVersion, 1) == 1 {
+		return
+	}
+	e.shown, e.shownVersion = state, e.LeftOn
 	updates := []temporal.SearchAttributeUpdate{EnvironmentAttribute.ValueSet(e.Environment), StateAttribute.ValueSet(state)}
 	if e.LeftOn != "" {
 		updates = append(updates, VersionAttribute.ValueSet(e.LeftOn))

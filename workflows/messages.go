@@ -36,7 +36,14 @@ const (
 	// FreezeUpdate keeps deployments from starting on an environment until ThawUpdate.
 	FreezeUpdate = "freeze"
 	ThawUpdate   = "thaw"
+	// DriftUpdate tells an environment's workflow what was found there between deployments. Only the
+	// Drift workflow sends it.
+	DriftUpdate = "drift"
 )
+
+// EndBakeSignal ends a deployment's bake early, as a success, with an Answer that says why. Only
+// environments send it.
+const EndBakeSignal = "end-bake"
 
 // FinishedSignal tells a run the delivery.Result of the deployment that it asked for. Only
 // environments send it.
@@ -48,6 +55,7 @@ const (
 	PipelineWorkflow    = "Pipeline"
 	EnvironmentWorkflow = "Environment"
 	DeploymentWorkflow  = "Deployment"
+	DriftWorkflow       = "Drift"
 )
 
 // StatusQuery asks a Pipeline for its RunStatus, an Environment for its EnvironmentStatus and a
@@ -63,6 +71,8 @@ type Answer struct {
 	Reason string `json:"reason,omitempty"`
 	// Stage narrows an approval or rejection to one stage. Empty: the stage that waits.
 	Stage string `json:"stage,omitempty"`
+	// Revision, as many digits as the sender likes, keeps an answer from reaching the run of another one.
+	Revision string `json:"revision,omitempty"`
 }
 
 // maxAnswerLength bounds what a person can put on record with one answer, in bytes a field.
@@ -80,7 +90,7 @@ func (a *Answer) UnmarshalJSON(data []byte) error {
 	if err := json.Unmarshal(data, (*plain)(a)); err != nil {
 		return fmt.Errorf(`an answer is a sentence, or an object such as {"by": "ana", "reason": "looks good"}: %w`, err)
 	}
-	a.By, a.Reason, a.Stage = clip(a.By), clip(a.Reason), clip(a.Stage)
+	a.By, a.Reason, a.Stage, a.Revision = clip(a.By), clip(a.Reason), clip(a.Stage), clip(a.Revision)
 	return nil
 }
 
@@ -167,9 +177,10 @@ type RunState string
 const (
 	StatePending        RunState = "pending" // a stage whose turn has not come
 	StateBuilding       RunState = "building"
-	StateWaiting        RunState = "waiting" // for an approval
+	StateWaiting        RunState = "waiting" // at a gate
 	StateDeploying      RunState = "deploying"
 	StateSucceeded      RunState = "succeeded"
+	StateSkipped        RunState = "skipped" // a stage before the one from which a run was tried again
 	StateFailed         RunState = "failed"
 	StateRejected       RunState = "rejected"
 	StateAborted        RunState = "aborted"
@@ -180,7 +191,7 @@ const (
 // Ended reports whether nothing more will happen.
 func (s RunState) Ended() bool {
 	switch s {
-	case StateSucceeded, StateFailed, StateRejected, StateAborted, StateSuperseded, StateNeedsAttention:
+	case StateSucceeded, StateSkipped, StateFailed, StateRejected, StateAborted, StateSuperseded, StateNeedsAttention:
 		return true
 	case StatePending, StateBuilding, StateWaiting, StateDeploying:
 		return false
@@ -219,6 +230,8 @@ type StageStatus struct {
 	LeftOn      string    `json:"leftOn,omitempty"`
 	Evidence    []string  `json:"evidence,omitempty"`
 	Since       time.Time `json:"since,omitzero"`
+	// Approved is when people opened the stage's gate.
+	Approved time.Time `json:"approved,omitzero"`
 }
 
 // RecordedAnswer is an Answer with what it was an answer to.
@@ -252,6 +265,27 @@ type EnvironmentStatus struct {
 	Frozen      *Freeze           `json:"frozen,omitempty"`
 	// Recent holds the last deployments, newest last.
 	Recent []DeploymentRecord `json:"recent,omitempty"`
+	// Superseded holds the last requests that newer ones replaced, newest last.
+	Superseded []SupersededRequest `json:"superseded,omitempty"`
+	// Proven holds the versions that were proven healthy there, newest last: what can be rolled back to.
+	Proven []delivery.Version `json:"proven,omitempty"`
+	// Drift is what somebody changed by hand since the last deployment, as far as it was noticed.
+	Drift *Drifted `json:"drift,omitempty"`
+}
+
+// SupersededRequest is a request that a newer one replaced in the queue.
+type SupersededRequest struct {
+	Version string    `json:"version"`
+	RunID   string    `json:"run,omitempty"`
+	By      string    `json:"by"` // the version of the newer one
+	ByRunID string    `json:"byRun,omitempty"`
+	At      time.Time `json:"at"`
+}
+
+// Drifted says in words what an environment has that Gravity did not give it.
+type Drifted struct {
+	What  string    `json:"what"`
+	Since time.Time `json:"since"`
 }
 
 // QueuedRequest is a request with the time at which it was accepted.

@@ -164,6 +164,37 @@ func checkOptions(ctx workflow.Context, check delivery.Check) workflow.Context {
 	})
 }
 
+// answerOptions: somebody waits at a terminal for whether the answer was taken.
+func answerOptions(ctx workflow.Context, summary string) workflow.Context {
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		TaskQueue:              PlatformQueue,
+		StartToCloseTimeout:    8 * time.Second,
+		ScheduleToCloseTimeout: 12 * time.Second,
+		RetryPolicy:            networkRetry,
+		Summary:                summary,
+	})
+}
+
+// lookOptions: a look at every environment there is. The next one comes by schedule, so that one which
+// takes long, or fails, is given up.
+func lookOptions(ctx workflow.Context) workflow.Context {
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		TaskQueue:              PlatformQueue,
+		StartToCloseTimeout:    10 * time.Minute,
+		ScheduleToCloseTimeout: 30 * time.Minute,
+		HeartbeatTimeout:       time.Minute,
+		RetryPolicy:            networkRetry,
+		Summary:                "look at all environments",
+	})
+}
+
+// pruneOptions: like callOptions, but a release does not wait long for it.
+func pruneOptions(ctx workflow.Context) workflow.Context {
+	options := workflow.GetActivityOptions(callOptions(ctx, "remove old versions"))
+	options.ScheduleToCloseTimeout = 2 * time.Minute
+	return workflow.WithActivityOptions(ctx, options)
+}
+
 // requestOptions: a call to Temporal itself; it must not be lost, however long Temporal's workers
 // are away, since the version is made and the run has nothing else to do.
 func requestOptions(ctx workflow.Context, summary string) workflow.Context {

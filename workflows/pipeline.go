@@ -4,6 +4,8 @@
 package workflows
 
 import (
+	"time"
+
 	"go.temporal.io/sdk/workflow"
 
 	"gravity/internal/delivery"
@@ -14,6 +16,20 @@ import (
 type PipelineInput struct {
 	Pipeline delivery.Pipeline `json:"pipeline"`
 	Revision delivery.Revision `json:"revision"`
+	// Retry is set when an earlier run of the revision is tried again: nothing is built.
+	Retry *Retry `json:"retry,omitempty"`
+	// Hotfix is set when the run's deployments go before those that wait; it says who wants that, and why.
+	Hotfix *Answer `json:"hotfix,omitempty"`
+}
+
+// Retry takes the version that an earlier run made through the stages again.
+type Retry struct {
+	// Version is its label.
+	Version string `json:"version"`
+	// From is the first stage; those before it are skipped. Empty: the first one.
+	From string `json:"from,omitempty"`
+	// Answer says who tries again, and why.
+	Answer Answer `json:"answer"`
 }
 
 // Pipeline is a run: it builds a version of the revision once, then takes it through the stages
@@ -37,7 +53,8 @@ type run struct {
 	// stages are those that the branch reaches; status.Stages has one for each, in the same order.
 	stages   []delivery.Stage
 	status   RunStatus
-	gate     *gate
+	approval *approval // while the run waits for one, until until
+	until    time.Time
 	aborted  *Answer
 	finished map[string]delivery.Result // by request ID; read by key alone
 	// What show last sent.
@@ -72,7 +89,7 @@ func (r *run) setup(ctx workflow.Context, cancel workflow.CancelFunc) error {
 		workflow.QueryHandlerOptions{Description: "where the run stands, stage by stage"}); err != nil {
 		return err
 	}
-	if err := r.setupGate(ctx); err != nil {
+	if err := r.setupApproval(ctx); err != nil {
 		return err
 	}
 	r.onAbort(ctx, cancel)
@@ -87,26 +104,35 @@ func (r *run) passage(ctx workflow.Context) error {
 		return delivery.Errorf(delivery.InvalidInput, "no stage of pipeline %s names branch %q; add it to a stage's branches",
 			r.input.Pipeline.Name, r.input.Revision.Branch())
 	}
-	version, err := r.build(ctx)
+	first, err := r.firstStage()
 	if err != nil {
 		return err
 	}
-	for i, stage := range r.stages {
-		if err := r.pass(ctx, &r.status.Stages[i], stage, version); err != nil {
+	version, err := r.version(ctx)
+	if err != nil {
+		return err
+	}
+	for i := first; i < len(r.stages); i++ {
+		if err := r.pass(ctx, i, version); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// version is what the run takes through its stages.
+func (r *run) version(ctx workflow.Context) (delivery.Version, error) {
+	if r.input.Retry != nil {
+		return r.madeBefore(ctx)
+	}
+	return r.build(ctx)
+}
+
 // pass takes the version through one stage: the gate first, so that a run that waits a day for an
 // approval holds nobody up; then the environment's queue.
-func (r *run) pass(ctx workflow.Context, status *StageStatus, stage delivery.Stage, version delivery.Version) error {
-	if err := r.passGate(ctx, status, stage); err != nil {
-		return err
-	}
-	r.enter(ctx, status, StateDeploying, "in the queue of "+stage.Environment)
-	result, err := r.deploy(ctx, status, stage, version)
+func (r *run) pass(ctx workflow.Context, number int, version delivery.Version) error {
+	stage, status := r.stages[number], &r.status.Stages[number]
+	result, err := r.throughQueue(ctx, number, version)
 	if err != nil {
 		return err
 	}
@@ -116,6 +142,22 @@ func (r *run) pass(ctx workflow.Context, status *StageStatus, stage delivery.Sta
 	}
 	r.enter(ctx, status, StateSucceeded, result.Reason)
 	return nil
+}
+
+// throughQueue passes the gate and then the queue, again where the gate's window closed meanwhile.
+func (r *run) throughQueue(ctx workflow.Context, number int, version delivery.Version) (delivery.Result, error) {
+	stage, status := r.stages[number], &r.status.Stages[number]
+	for round := 1; ; round++ {
+		startBy, err := r.passGate(ctx, number)
+		if err != nil {
+			return delivery.Result{}, err
+		}
+		r.enter(ctx, status, StateDeploying, "in the queue of "+stage.Environment)
+		result, err := r.deploy(ctx, status, r.request(ctx, stage, version, startBy, round))
+		if err != nil || result.Cause != delivery.WindowClosed {
+			return result, err
+		}
+	}
 }
 
 // failureOf is the kind of failure of the run whose deployment ended so. A run that was aborted

@@ -80,7 +80,7 @@ func (s *pipelineSuite) TestARevisionIsBuiltOnceAndGoesThroughItsStagesInOrder()
 	s.Equal("site-20260101T120000Z-abababababab", status.Version)
 	s.Equal([]RunState{StateSucceeded, StateSucceeded}, []RunState{status.Stages[0].State, status.Stages[1].State})
 	s.Equal([]string{
-		"Checkout", "FindVersion", "Run make", "Run make test", "Bundle", "Upload", "RegisterVersion", "Remove",
+		"Checkout", "FindVersion", "Run make", "Run make test", "Bundle", "Upload", "Prune", "RegisterVersion", "Remove",
 		"Ask deploy", "Ask deploy",
 	}, s.steps.called())
 }
@@ -269,7 +269,7 @@ func (s *pipelineSuite) TestAWrongApprovalIsRefusedAtOnceWithTheReason() {
 	}, time.Minute)
 	status, failure := s.run(gated(pipelineInput()))
 	s.Nil(failure)
-	s.ErrorContains(early.rejected, "waits at no gate")
+	s.ErrorContains(early.rejected, "waits for no approval now")
 	s.ErrorContains(wrong.rejected, "waits at the gate of production, not of staging")
 	s.NoError(right.rejected)
 	s.Error(late.rejected)
@@ -324,7 +324,7 @@ func (s *pipelineSuite) TestAnAbortedRunWithdrawsItsRequestAndWaitsForWhatBecome
 	s.Equal(string(delivery.Aborted), failure.Type())
 	s.Equal(StateAborted, status.State)
 	s.Equal(goodLabel, status.Stages[0].LeftOn)
-	s.Equal([]string{"Ask deploy", "Ask withdraw"}, s.steps.called()[8:])
+	s.Equal([]string{"Ask deploy", "Ask withdraw"}, s.steps.called()[9:])
 }
 
 func (s *pipelineSuite) TestAnAbortThatComesTooLateDoesNotUndoASuccess() {

@@ -23,6 +23,7 @@ func (e *environment) setupUpdates(ctx workflow.Context) error {
 		{WithdrawUpdate, "take a request out of the queue, or abort its deployment", e.withdraw, nil},
 		{FreezeUpdate, "start no deployment until thawed", e.freeze, refusing(e.mayFreeze)},
 		{ThawUpdate, "start deployments again", e.thaw, refusing(e.mayThaw)},
+		{DriftUpdate, "say what was found between deployments", e.noteDrift, nil},
 	}
 	for _, update := range updates {
 		err := workflow.SetUpdateHandlerWithOptions(ctx, update.name, update.handler, workflow.UpdateHandlerOptions{
@@ -52,31 +53,65 @@ func (e *environment) accept(ctx workflow.Context, request delivery.Request) (Re
 		return Receipt{Result: result}, nil
 	}
 	if !e.knows(request.ID) {
-		if request.Stage.Queue == delivery.QueueLatest && !request.Rollback {
+		if request.Stage.Queue == delivery.QueueLatest && !byHand(request) {
 			if newer := e.overtaken(request); newer != nil {
-				e.reply("", e.superseded(request, *newer))
+				e.reply("", e.superseded(ctx, request, *newer))
 				return Receipt{Result: e.answered(request.ID)}, nil
 			}
-			e.supersede(request)
 		}
-		place := len(e.Waiting)
-		if request.Rollback {
-			place = 0 // somebody saw that the version is bad: nothing goes before that
+		if request.Stage.Queue == delivery.QueueLatest && !request.Rollback {
+			e.supersede(ctx, request)
 		}
-		e.Waiting = slices.Insert(e.Waiting, place, QueuedRequest{Request: request, At: workflow.Now(ctx)})
+		e.Waiting = slices.Insert(e.Waiting, e.place(request), QueuedRequest{Request: request, At: workflow.Now(ctx)})
+		e.endBake(ctx)
 		e.show(ctx)
 	}
 	return e.receipt(request.ID), nil
 }
 
+// byHand reports whether a person asked for this very deployment: such a request is neither replaced by a
+// newer one nor overtaken.
+func byHand(request delivery.Request) bool { return request.Rollback || request.JumpQueue }
+
+// place is where a request goes in the queue: somebody saw that the version is bad, so nothing goes
+// before a rollback; then hotfixes; then everything else, in the order in which it came.
+func (e *environment) place(request delivery.Request) int {
+	urgency := func(r delivery.Request) int {
+		switch {
+		case r.Rollback:
+			return 2
+		case r.JumpQueue:
+			return 1
+		default:
+			return 0
+		}
+	}
+	for i := range e.Waiting {
+		// The newest rollback first: who asks for another one has seen what the first would do.
+		if urgent := urgency(request); urgent > urgency(e.Waiting[i].Request) || request.Rollback && e.Waiting[i].Rollback {
+			return i
+		}
+	}
+	return len(e.Waiting)
+}
+
+// endBake lets the deployment under way know that others wait: what still bakes then ends its bake.
+func (e *environment) endBake(ctx workflow.Context) {
+	if e.running == nil || e.child == nil || e.running.Stage.Bake == 0 || len(e.Waiting) == 0 || e.Frozen != nil {
+		return
+	}
+	next := e.Waiting[0]
+	e.child.SignalChildWorkflow(ctx, EndBakeSignal, Answer{By: "Gravity", Reason: "a newer deployment waits: " + next.Version.Label})
+}
+
 // supersede takes the requests that the newer one replaces out of the queue: those of the same
 // pipeline that nobody asked for by hand.
-func (e *environment) supersede(newer delivery.Request) {
+func (e *environment) supersede(ctx workflow.Context, newer delivery.Request) {
 	e.Waiting = slices.DeleteFunc(e.Waiting, func(waiting QueuedRequest) bool {
-		if waiting.Pipeline != newer.Pipeline || waiting.Rollback {
+		if waiting.Pipeline != newer.Pipeline || byHand(waiting.Request) {
 			return false
 		}
-		e.reply(waiting.RunID, e.superseded(waiting.Request, newer))
+		e.reply(waiting.RunID, e.superseded(ctx, waiting.Request, newer))
 		return true
 	})
 }
@@ -94,7 +129,10 @@ func (e *environment) overtaken(request delivery.Request) *delivery.Request {
 	return nil
 }
 
-func (e *environment) superseded(older, newer delivery.Request) delivery.Result {
+func (e *environment) superseded(ctx workflow.Context, older, newer delivery.Request) delivery.Result {
+	e.Superseded = lastOf(append(e.Superseded, SupersededRequest{
+		Version: older.Version.Label, RunID: older.RunID, By: newer.Version.Label, ByRunID: newer.RunID, At: workflow.Now(ctx),
+	}), keptSuperseded)
 	return delivery.Result{
 		RequestID: older.ID,
 		Outcome:   delivery.OutcomeSuperseded,
@@ -157,7 +195,7 @@ func (e *environment) mayThaw(Answer) error {
 // drift: the next deployment takes it as found.
 func (e *environment) thaw(ctx workflow.Context, answer Answer) (EnvironmentStatus, error) {
 	workflow.GetLogger(ctx).Info("thawed", "environment", e.Environment, "by", answer.who(), "reason", answer.Reason)
-	e.Frozen, e.LeftOn = nil, ""
+	e.Frozen, e.LeftOn, e.Configuration, e.Drift = nil, "", "", nil
 	e.show(ctx)
 	return e.status(), nil
 }

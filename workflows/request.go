@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"fmt"
+	"time"
 
 	"go.temporal.io/sdk/workflow"
 
@@ -12,14 +13,7 @@ import (
 // deploy puts a request into the environment's queue and waits for its result. When the run is
 // aborted meanwhile, the request is withdrawn, and the result says what became of it: a run never
 // ends while its deployment is still under way.
-func (r *run) deploy(ctx workflow.Context, status *StageStatus, stage delivery.Stage, version delivery.Version) (delivery.Result, error) {
-	request := delivery.Request{
-		ID:       requestID(ctx, stage),
-		RunID:    r.status.RunID,
-		Pipeline: r.input.Pipeline.Name,
-		Stage:    stage,
-		Version:  version,
-	}
+func (r *run) deploy(ctx workflow.Context, status *StageStatus, request delivery.Request) (delivery.Result, error) {
 	result, err := r.ask(ctx, status, request, DeployUpdate, request)
 	if !cancelled(ctx) {
 		return result, err
@@ -28,10 +22,30 @@ func (r *run) deploy(ctx workflow.Context, status *StageStatus, stage delivery.S
 	return r.ask(outlasting, status, request, WithdrawUpdate, Withdrawal{RequestID: request.ID, Answer: r.whyAborted()})
 }
 
+// request is what the environment is asked for in a round.
+func (r *run) request(ctx workflow.Context, stage delivery.Stage, version delivery.Version, startBy time.Time, round int) delivery.Request {
+	request := delivery.Request{
+		ID:       requestID(ctx, stage, round),
+		RunID:    r.status.RunID,
+		Pipeline: r.input.Pipeline.Name,
+		Stage:    stage,
+		Version:  version,
+		StartBy:  startBy,
+	}
+	if hotfix := r.input.Hotfix; hotfix != nil {
+		request.JumpQueue, request.By, request.Reason = true, hotfix.who(), hotfix.Reason
+	}
+	return request
+}
+
 // requestID names the request after this execution of the run, since a run that is started
-// again asks again.
-func requestID(ctx workflow.Context, stage delivery.Stage) string {
-	return stage.Name + "/" + workflow.GetInfo(ctx).WorkflowExecution.RunID
+// again asks again, and so does one that comes back from its gate.
+func requestID(ctx workflow.Context, stage delivery.Stage, round int) string {
+	id := stage.Name + "/" + workflow.GetInfo(ctx).WorkflowExecution.RunID
+	if round > 1 {
+		id += fmt.Sprintf("/%d", round)
+	}
+	return id
 }
 
 // ask asks until the environment has answered. Asking again is harmless, since the request has an

@@ -48,6 +48,8 @@ type steps struct {
 	run      func(context.Context, activities.RunInput) (activities.CommandResult, error)
 	upload   func(activities.UploadInput) (delivery.Version, error)
 	ask      func(activities.AskInput) (Receipt, error)
+	prune    func(activities.PruneInput) (activities.Pruned, error)
+	member   func(activities.IsMemberInput) (activities.Membership, error)
 }
 
 const goodLabel, newLabel = "site-1", "site-2"
@@ -96,7 +98,9 @@ func happySteps() *steps {
 			version.Bucket, version.Key = "bundles", version.Label+".zip"
 			return version, nil
 		},
-		ask: func(activities.AskInput) (Receipt, error) { return Receipt{}, nil },
+		ask:    func(activities.AskInput) (Receipt, error) { return Receipt{}, nil },
+		prune:  func(activities.PruneInput) (activities.Pruned, error) { return activities.Pruned{}, nil },
+		member: func(activities.IsMemberInput) (activities.Membership, error) { return activities.Membership{}, nil },
 	}
 }
 
@@ -168,6 +172,14 @@ func (s *steps) register(env *testsuite.TestWorkflowEnvironment) {
 	add("Remove", func(activities.RemoveInput) error {
 		s.note("Remove")
 		return nil
+	})
+	add("Prune", func(in activities.PruneInput) (activities.Pruned, error) {
+		s.note("Prune")
+		return s.prune(in)
+	})
+	add("IsMember", func(in activities.IsMemberInput) (activities.Membership, error) {
+		s.note("IsMember " + in.Login + " " + in.Team)
+		return s.member(in)
 	})
 	add("Ask", func(in activities.AskInput) (Receipt, error) {
 		s.note("Ask " + in.Update)

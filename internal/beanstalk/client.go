@@ -20,6 +20,7 @@ type API interface {
 	AbortEnvironmentUpdate(context.Context, *elasticbeanstalk.AbortEnvironmentUpdateInput, ...func(*elasticbeanstalk.Options)) (*elasticbeanstalk.AbortEnvironmentUpdateOutput, error)
 	CreateApplicationVersion(context.Context, *elasticbeanstalk.CreateApplicationVersionInput, ...func(*elasticbeanstalk.Options)) (*elasticbeanstalk.CreateApplicationVersionOutput, error)
 	CreateStorageLocation(context.Context, *elasticbeanstalk.CreateStorageLocationInput, ...func(*elasticbeanstalk.Options)) (*elasticbeanstalk.CreateStorageLocationOutput, error)
+	DeleteApplicationVersion(context.Context, *elasticbeanstalk.DeleteApplicationVersionInput, ...func(*elasticbeanstalk.Options)) (*elasticbeanstalk.DeleteApplicationVersionOutput, error)
 	DescribeApplicationVersions(context.Context, *elasticbeanstalk.DescribeApplicationVersionsInput, ...func(*elasticbeanstalk.Options)) (*elasticbeanstalk.DescribeApplicationVersionsOutput, error)
 	DescribeConfigurationSettings(context.Context, *elasticbeanstalk.DescribeConfigurationSettingsInput, ...func(*elasticbeanstalk.Options)) (*elasticbeanstalk.DescribeConfigurationSettingsOutput, error)
 	DescribeEnvironmentHealth(context.Context, *elasticbeanstalk.DescribeEnvironmentHealthInput, ...func(*elasticbeanstalk.Options)) (*elasticbeanstalk.DescribeEnvironmentHealthOutput, error)

@@ -23,6 +23,20 @@ func (c *Client) Environment(ctx context.Context, application, name string) (del
 	return find(observed, application, name)
 }
 
+// Environments looks at environments by name, in as few calls as the platform allows. Those that there
+// are not are missing from the answer; those of other applications are not.
+func (c *Client) Environments(ctx context.Context, names []string) ([]delivery.Observation, error) {
+	var all []delivery.Observation
+	for batch := range slices.Chunk(names, maxNames) {
+		observed, err := c.describe(ctx, batch)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, observed...)
+	}
+	return all, nil
+}
+
 // find picks an environment of an application out of an answer. Environment names are unique in an
 // account and region, but that of another application must not pass for ours.
 func find(observed []delivery.Observation, application, name string) (delivery.Observation, error) {

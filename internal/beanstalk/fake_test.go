@@ -19,6 +19,7 @@ import (
 type fakeAPI struct {
 	abort         func(*elasticbeanstalk.AbortEnvironmentUpdateInput) error
 	createVersion func(*elasticbeanstalk.CreateApplicationVersionInput) error
+	deleteVersion func(*elasticbeanstalk.DeleteApplicationVersionInput) error
 	storage       func() (string, error)
 	versions      func(*elasticbeanstalk.DescribeApplicationVersionsInput) ([]types.ApplicationVersionDescription, error)
 	settings      func(*elasticbeanstalk.DescribeConfigurationSettingsInput) ([]types.ConfigurationSettingsDescription, error)
@@ -73,6 +74,14 @@ func (f *fakeAPI) CreateApplicationVersion(_ context.Context, in *elasticbeansta
 		return nil, unscripted("CreateApplicationVersion")
 	}
 	return &elasticbeanstalk.CreateApplicationVersionOutput{}, f.createVersion(in)
+}
+
+func (f *fakeAPI) DeleteApplicationVersion(_ context.Context, in *elasticbeanstalk.DeleteApplicationVersionInput, _ ...func(*elasticbeanstalk.Options)) (*elasticbeanstalk.DeleteApplicationVersionOutput, error) {
+	f.called("DeleteApplicationVersion")
+	if f.deleteVersion == nil {
+		return nil, unscripted("DeleteApplicationVersion")
+	}
+	return &elasticbeanstalk.DeleteApplicationVersionOutput{}, f.deleteVersion(in)
 }
 
 func (f *fakeAPI) CreateStorageLocation(context.Context, *elasticbeanstalk.CreateStorageLocationInput, ...func(*elasticbeanstalk.Options)) (*elasticbeanstalk.CreateStorageLocationOutput, error) {

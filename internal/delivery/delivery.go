@@ -18,6 +18,9 @@ type Revision struct {
 	Ref string `json:"ref,omitempty"`
 	// Author is the name of who wrote the commit; it comes from outside and is only ever displayed.
 	Author string `json:"author,omitempty"`
+	// People are the logins and addresses of those who had a hand in the revision: author, committer,
+	// and who pushed it. A four-eyes gate takes no approval from them.
+	People []string `json:"people,omitempty"`
 	// Message is the first line of the commit message, at most MaxMessageLength bytes.
 	Message string `json:"message,omitempty"`
 	// CommittedAt is the committer's time, part of the version label. Zero until the checkout read it.
@@ -41,6 +44,27 @@ func (r Revision) Branch() string {
 		return branch
 	}
 	return ""
+}
+
+// Involves reports whether somebody had a hand in the revision, as far as is known. Case makes no difference, and
+// neither does whether a login or the address of that login is given.
+func (r Revision) Involves(login string) bool {
+	for _, person := range append([]string{r.Author}, r.People...) {
+		if person != "" && (strings.EqualFold(person, login) || strings.EqualFold(localPart(person), localPart(login))) {
+			return true
+		}
+	}
+	return false
+}
+
+// localPart is the login in an address: ana of ana@example.com, and of GitHub's own
+// 1234+ana@users.noreply.github.com.
+func localPart(address string) string {
+	local, _, isAddress := strings.Cut(address, "@")
+	if _, login, numbered := strings.Cut(local, "+"); isAddress && numbered && strings.HasSuffix(address, "@users.noreply.github.com") {
+		return login
+	}
+	return local
 }
 
 // FirstLine cuts a commit message down to what Revision.Message holds.

@@ -16,7 +16,11 @@ type Request struct {
 	Version Version `json:"version"`
 	// Rollback marks a request by a person to bring back an earlier version.
 	Rollback bool `json:"rollback,omitempty"`
-	// By and Reason say who asked for a rollback and why.
+	// JumpQueue marks a hotfix, which goes before everything that waits but a rollback.
+	JumpQueue bool `json:"jumpQueue,omitempty"`
+	// StartBy is when the stage's window closes: later than that, it does not start. Zero: no window.
+	StartBy time.Time `json:"startBy,omitzero"`
+	// By and Reason say who asked for a rollback or a hotfix, and why.
 	By     string `json:"by,omitempty"`
 	Reason string `json:"reason,omitempty"`
 }

@@ -21,6 +21,8 @@ const (
 	TestsFailed ErrorType = "TestsFailed"
 	// BundleRejected: the tree cannot become a bundle that Beanstalk takes; the message names the file.
 	BundleRejected ErrorType = "BundleRejected"
+	// WindowClosed: the stage's window closed while the deployment waited for its turn; it goes back to the gate.
+	WindowClosed ErrorType = "WindowClosed"
 	// WorkspaceLost: the build host no longer has the workspace; the build starts again elsewhere.
 	WorkspaceLost ErrorType = "WorkspaceLost"
 	// VersionConflict: the label exists already and stands for other bytes.

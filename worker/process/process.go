@@ -124,6 +124,8 @@ func (o Options) platformWorker(platform *beanstalk.Client) worker.Worker {
 	w := worker.New(o.Temporal, workflows.PlatformQueue, options)
 	w.RegisterActivity(&activities.Beanstalk{Client: platform})
 	w.RegisterActivity(activities.NewSite())
+	w.RegisterActivity(&activities.Versions{Client: platform, Temporal: o.Temporal})
+	w.RegisterActivity(&activities.Drift{Client: platform, Temporal: o.Temporal})
 	return w
 }
 
