@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"time"
 
 	"gravity/internal/delivery"
 	"gravity/internal/github"
@@ -11,6 +12,8 @@ import (
 type GitHub struct {
 	// Client is nil where a worker was given no credentials for GitHub; its steps then say so.
 	Client *github.Client
+	// Pause is the time between two looks at the checks of a commit. Default 20 s.
+	Pause time.Duration
 }
 
 // ready is what every step asks first, since a worker may have no credentials. It is retried: another worker of the

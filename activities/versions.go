@@ -3,6 +3,7 @@ package activities
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	workflowpb "go.temporal.io/api/workflow/v1"
@@ -57,6 +58,30 @@ func (v *Versions) Prune(ctx context.Context, input PruneInput) (Pruned, error) 
 		return Pruned{Removed: removed}, toTemporal(err)
 	}
 	return Pruned{Removed: removed}, nil
+}
+
+// FindExistingInput lists versions that there were.
+type FindExistingInput struct {
+	Application string             `json:"application"`
+	Versions    []delivery.Version `json:"versions"`
+}
+
+// Existing lists those that there still are, in the same order.
+type Existing struct {
+	Versions []delivery.Version `json:"versions,omitempty"`
+}
+
+// FindExisting leaves out the versions that were removed.
+func (v *Versions) FindExisting(ctx context.Context, input FindExistingInput) (Existing, error) {
+	labels := make([]string, len(input.Versions))
+	for i, version := range input.Versions {
+		labels[i] = version.Label
+	}
+	there, err := v.Client.Existing(ctx, input.Application, labels)
+	if err != nil {
+		return Existing{}, toTemporal(err)
+	}
+	return Existing{Versions: slices.DeleteFunc(input.Versions, func(version delivery.Version) bool { return !there[version.Label] })}, nil
 }
 
 // environmentNeeds is the part of an environment's status that says which versions it needs.

@@ -194,6 +194,14 @@ func (s *scripted) Checkout(_ context.Context, input activities.CheckoutInput) (
 	return activities.Workspace{TaskQueue: workflows.BuildQueue, Directory: "d", Revision: revision}, nil
 }
 
+func (s *scripted) Prune(context.Context, activities.PruneInput) (activities.Pruned, error) {
+	return activities.Pruned{}, nil
+}
+
+func (s *scripted) FindExisting(_ context.Context, input activities.FindExistingInput) (activities.Existing, error) {
+	return activities.Existing{Versions: input.Versions}, nil
+}
+
 func (s *scripted) FindVersion(_ context.Context, version delivery.Version) (activities.FoundVersion, error) {
 	if strings.Contains(version.Revision.Message, "breaks") {
 		return activities.FoundVersion{}, nil

@@ -14,6 +14,7 @@ import (
 	"gravity/internal/delivery"
 	"gravity/internal/source"
 	"gravity/internal/webhook"
+	"gravity/workflows"
 )
 
 // deployFlags say which revision a run is started for.
@@ -23,6 +24,9 @@ type deployFlags struct {
 	tokenFile string
 	again     bool
 	wait      bool
+	// jumpQueue makes it a hotfix, for the reason in hotfix.
+	jumpQueue bool
+	hotfix    workflows.Answer
 }
 
 func newDeploy(g *globals) *cobra.Command {
@@ -32,9 +36,13 @@ func newDeploy(g *globals) *cobra.Command {
 		Short: "Start the run of a revision, as a push would",
 		Example: `  starter deploy site                       # the head of main
   starter deploy site --branch release/7
-  starter deploy site --revision 4f2a91c --wait`,
+  starter deploy site --revision 4f2a91c --wait
+  starter deploy site --jump-queue --reason "checkout fails for guests"`,
 		Args: exactly("PIPELINE"),
 		RunE: func(command *cobra.Command, arguments []string) error {
+			if flags.jumpQueue && flags.hotfix.Reason == "" {
+				return wrongUse("say with --reason why this goes before what others wait for: it is kept on record")
+			}
 			return g.deploy(command.Context(), arguments[0], flags)
 		},
 	}
@@ -43,6 +51,8 @@ func newDeploy(g *globals) *cobra.Command {
 	command.Flags().StringVar(&flags.tokenFile, "git-token-file", "", "file with a token for a private repository")
 	command.Flags().BoolVar(&flags.again, "again", false, "run a revision again that had its run")
 	command.Flags().BoolVar(&flags.wait, "wait", false, "watch the run until it ends; the exit code is its verdict")
+	command.Flags().BoolVar(&flags.jumpQueue, "jump-queue", false, "go before everything that waits for the environments, but rollbacks; needs --reason")
+	personFlags(command, &flags.hotfix)
 	return command
 }
 
@@ -73,7 +83,11 @@ func (g *globals) deploy(ctx context.Context, name string, flags deployFlags) er
 	if len(pipeline.StagesFor(revision.Branch())) == 0 {
 		return wrongUse("no stage of pipeline %s names branch %q: add it to a stage's branches, or choose another with --branch", name, revision.Branch())
 	}
-	started, err := startRun(ctx, c, pipeline, revision, flags.again)
+	input := workflows.PipelineInput{Pipeline: pipeline, Revision: revision}
+	if flags.jumpQueue {
+		input.Hotfix = &flags.hotfix
+	}
+	started, err := startInput(ctx, c, input, flags.again)
 	if err != nil {
 		return err
 	}

@@ -129,6 +129,9 @@ func standing(e environmentView, s style) string {
 	if e.Frozen != nil {
 		said = append(said, s.red("frozen")+" by "+clean(e.Frozen.By)+": "+clean(e.Frozen.Reason))
 	}
+	if e.Drift != nil {
+		said = append(said, s.red("drift")+": "+clean(e.Drift.What))
+	}
 	if e.Running != nil {
 		said = append(said, "deploying "+clean(e.Running.Version.Label))
 	}
@@ -145,12 +148,18 @@ func renderEnvironment(w io.Writer, view environmentView, s style) {
 	if view.Frozen != nil {
 		printf(w, "  %s     by %s, %s: %s\n", s.red("frozen"), clean(view.Frozen.By), clock(view.Frozen.At), clean(view.Frozen.Reason))
 	}
+	if view.Drift != nil {
+		printf(w, "  %s      since %s: %s\n", s.red("drift"), clock(view.Drift.Since), clean(view.Drift.What))
+	}
 	if view.Running != nil {
 		printf(w, "  deploying  %s, since %s (%s)\n", clean(view.Running.Version.Label), clock(view.Running.At), clean(view.Running.Deployment))
 	}
 	renderLive(w, view.Live, s)
 	for i, waiting := range view.Waiting {
-		printf(w, "  waiting    %d. %s, since %s\n", i+1, clean(waiting.Version.Label), clock(waiting.At))
+		printf(w, "  waiting    %d. %s, since %s%s\n", i+1, clean(waiting.Version.Label), clock(waiting.At), askedFor(waiting.Request))
+	}
+	for _, older := range view.Superseded {
+		printf(w, "  %s\n", s.dim("replaced   "+clean(older.Version)+" by "+clean(older.By)+", "+clock(older.At)))
 	}
 	if len(view.Recent) == 0 {
 		return
@@ -199,5 +208,17 @@ func askedBy(record workflows.DeploymentRecord) string {
 	if record.By == "" {
 		return ""
 	}
-	return "; rolled back by " + record.By + ": " + record.Reason
+	return "; asked for by " + record.By + ": " + record.Reason
+}
+
+// askedFor says why a request goes before others.
+func askedFor(request delivery.Request) string {
+	switch {
+	case request.Rollback:
+		return "; a rollback by " + clean(request.By) + ": " + clean(request.Reason)
+	case request.JumpQueue:
+		return "; a hotfix by " + clean(request.By) + ": " + clean(request.Reason)
+	default:
+		return ""
+	}
 }

@@ -125,7 +125,8 @@ func TestARollbackGoesBackAndNeverForthAgain(t *testing.T) {
 		"nowhere when nothing is on record": {workflows.EnvironmentStatus{Environment: "web"}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := target(c.status, "")
+			existing := []delivery.Version{{Label: "v1"}, {Label: "v2"}, {Label: "v3"}}
+			got, err := target(c.status, existing, "")
 			if c.want == "" {
 				assert.ErrorContains(t, err, "name one with --to")
 				return
@@ -137,16 +138,26 @@ func TestARollbackGoesBackAndNeverForthAgain(t *testing.T) {
 }
 
 func TestAVersionIsNamedByItsLabelOrItsHash(t *testing.T) {
-	status := workflows.EnvironmentStatus{Recent: []workflows.DeploymentRecord{
-		deployedRecord("abcd1", "r1", delivery.OutcomeDeployed), deployedRecord("abcd2", "r2", delivery.OutcomeDeployed), deployedRecord("abcd2", "r3", delivery.OutcomeDeployed),
-	}}
-	for to, want := range map[string]string{"abcd1": "abcd1", "abcd10": "abcd1", "abcd2000": "abcd2", "site-2024-other": "site-2024-other"} {
-		got, err := target(status, to)
+	existing := []delivery.Version{deployedRecord("abcd1", "", "").Version, deployedRecord("abcd2", "", "").Version}
+	status := workflows.EnvironmentStatus{Environment: "web"}
+	for to, want := range map[string]string{"abcd1": "abcd1", "abcd10": "abcd1", "abcd2000": "abcd2"} {
+		got, err := target(status, existing, to)
 		require.NoError(t, err)
 		assert.Equal(t, want, got.Label, to)
 	}
-	_, err := target(status, "abcd")
+	_, err := target(status, existing, "abcd")
 	assert.ErrorContains(t, err, "give more digits")
+	_, err = target(status, existing, "site-2024-other")
+	assert.ErrorContains(t, err, `"site-2024-other" was never proven good on web, or no longer exists; there is abcd1, abcd2`)
+}
+
+func TestARollbackPassesOverVersionsThatNoLongerExist(t *testing.T) {
+	status := workflows.EnvironmentStatus{LeftOn: "v3", Recent: []workflows.DeploymentRecord{
+		deployedRecord("v1", "r1", delivery.OutcomeDeployed), deployedRecord("v2", "r2", delivery.OutcomeDeployed), deployedRecord("v3", "r3", delivery.OutcomeDeployed),
+	}}
+	got, err := target(status, []delivery.Version{{Label: "v1"}, {Label: "v3"}}, "")
+	require.NoError(t, err)
+	assert.Equal(t, "v1", got.Label)
 }
 
 func TestARollbackIsAskedByTheStagesRulesAndIsNotStoppedByDrift(t *testing.T) {

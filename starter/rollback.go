@@ -19,7 +19,7 @@ const rollbackPrefix = "rollback/"
 
 func newRollback(g *globals) *cobra.Command {
 	var to string
-	var detach bool
+	var list, detach bool
 	answer := workflows.Answer{}
 	command := &cobra.Command{
 		Use:   "rollback ENVIRONMENT --reason WHY",
@@ -27,19 +27,22 @@ func newRollback(g *globals) *cobra.Command {
 		Long: `Bring an environment back to an earlier version, and prove that it is healthy there. It goes before
 everything that waits for the environment, and by the stage's own rules in gravity.yaml.
 
-Without --to: the last good version, when the environment is not on it; or else the one before.
+Without --to: the last good version, when the environment is not on it; or else the one before. A version can be
+gone back to when it was proven healthy on that environment, and still exists; --list shows them.
 ` + environmentForms + ".",
 		Example: `  starter rollback site-production --reason "checkout fails for guests"
+  starter rollback site-production --list
   starter rollback site/production --to site-20261120T101500Z-4f2a91c07d1e --reason "orders are lost since"`,
 		Args: exactly("ENVIRONMENT"),
 		RunE: func(command *cobra.Command, arguments []string) error {
-			if answer.Reason == "" {
+			if answer.Reason == "" && !list {
 				return wrongUse("say why with --reason: it is kept on record")
 			}
-			return g.rollback(command.Context(), arguments[0], to, answer, detach)
+			return g.rollback(command.Context(), arguments[0], to, answer, list, detach)
 		},
 	}
-	command.Flags().StringVar(&to, "to", "", "the version's label, or its hash when it was deployed there lately")
+	command.Flags().StringVar(&to, "to", "", "the version's label, or the first digits of its hash")
+	command.Flags().BoolVar(&list, "list", false, "only list the versions that it can go back to")
 	command.Flags().BoolVar(&detach, "detach", false, "only ask for it; do not watch")
 	personFlags(command, &answer)
 	return command
@@ -52,7 +55,7 @@ type requested struct {
 	Receipt   workflows.Receipt `json:"receipt"`
 }
 
-func (g *globals) rollback(ctx context.Context, argument, to string, answer workflows.Answer, detach bool) error {
+func (g *globals) rollback(ctx context.Context, argument, to string, answer workflows.Answer, list, detach bool) error {
 	if _, err := g.load(); err != nil {
 		return err // the stage's rules are needed
 	}
@@ -71,7 +74,14 @@ func (g *globals) rollback(ctx context.Context, argument, to string, answer work
 	if err != nil {
 		return g.explain(err, "asking the queue of "+p.environment)
 	}
-	version, err := target(view.EnvironmentStatus, to)
+	var existing []delivery.Version
+	if err := askQueue(ctx, c, p, workflows.TargetsUpdate, uuid.NewString(), nil, &existing); err != nil {
+		return g.explainAsked(err, "asking what "+p.environment+" can be rolled back to")
+	}
+	if list {
+		return g.show(existing, func(w io.Writer) { renderVersions(w, p, existing, styleOf(w)) })
+	}
+	version, err := target(view.EnvironmentStatus, existing, to)
 	if err != nil {
 		return err
 	}
@@ -115,9 +125,9 @@ func asked(p place, version delivery.Version, receipt workflows.Receipt) string 
 	return text
 }
 
-// target finds the version to go back to. A version that somebody rolled back from is no way back:
-// rolling back twice goes back two versions, not forth again.
-func target(status workflows.EnvironmentStatus, to string) (delivery.Version, error) {
+// target finds the version to go back to, among those that exist. A version that somebody rolled back
+// from is no way back: rolling back twice goes back two versions, not forth again.
+func target(status workflows.EnvironmentStatus, existing []delivery.Version, to string) (delivery.Version, error) {
 	var good []delivery.Version // as they were deployed, without those that were left by a rollback
 	for _, record := range status.Recent {
 		if record.Result.Outcome != delivery.OutcomeDeployed {
@@ -131,48 +141,69 @@ func target(status workflows.EnvironmentStatus, to string) (delivery.Version, er
 		good = append(good, record.Version)
 	}
 	if to != "" {
-		return named(status, to)
+		return named(status.Environment, existing, to)
 	}
-	if status.Good != nil && status.Good.Label != status.LeftOn {
+	if status.Good != nil && status.Good.Label != status.LeftOn && indexOf(existing, status.Good.Label) >= 0 {
 		return *status.Good, nil
 	}
 	for _, version := range slices.Backward(good) {
-		if version.Label != status.LeftOn {
+		if version.Label != status.LeftOn && indexOf(existing, version.Label) >= 0 {
 			return version, nil
 		}
 	}
-	return delivery.Version{}, wrongUse("no earlier good version of %s is on record; name one with --to", status.Environment)
+	return delivery.Version{}, wrongUse("no earlier good version of %s is on record; name one with --to%s", status.Environment, offered(existing))
 }
 
 func indexOf(versions []delivery.Version, label string) int {
 	return slices.IndexFunc(versions, func(version delivery.Version) bool { return version.Label == label })
 }
 
-// named finds the version that somebody asked for. One that is not on record here is taken by its
-// label: the platform knows whether it exists.
-func named(status workflows.EnvironmentStatus, to string) (delivery.Version, error) {
+// named finds the version that somebody asked for, by its label or the first digits of its hash.
+func named(environment string, existing []delivery.Version, to string) (delivery.Version, error) {
 	const shortest = 4
+	if i := indexOf(existing, to); i >= 0 {
+		return existing[i], nil
+	}
 	var byHash []delivery.Version
-	for _, record := range slices.Backward(status.Recent) {
-		version := record.Version
-		if version.Label == to {
-			return version, nil
-		}
-		if len(to) >= shortest && strings.HasPrefix(version.Revision.SHA, to) && indexOf(byHash, version.Label) < 0 {
+	for _, version := range existing {
+		if len(to) >= shortest && strings.HasPrefix(version.Revision.SHA, to) {
 			byHash = append(byHash, version)
 		}
 	}
 	switch len(byHash) {
 	case 0:
-		if len(to) > 100 {
-			return delivery.Version{}, wrongUse("%q is no version label: those have at most 100 characters", delivery.Clip(to, 100))
-		}
-		return delivery.Version{Label: to}, nil
+		return delivery.Version{}, wrongUse("%q was never proven good on %s, or no longer exists%s", delivery.Clip(to, 100), environment, offered(existing))
 	case 1:
 		return byHash[0], nil
 	default:
 		return delivery.Version{}, wrongUse("%s fits %s and %s; give more digits", to, byHash[0].Label, byHash[1].Label)
 	}
+}
+
+// offered lists what there is instead, newest first.
+func offered(existing []delivery.Version) string {
+	const most = 5
+	if len(existing) == 0 {
+		return "; there is none to go back to"
+	}
+	var labels []string
+	for _, version := range existing[:min(len(existing), most)] {
+		labels = append(labels, version.Label)
+	}
+	return "; there is " + strings.Join(labels, ", ")
+}
+
+// renderVersions lists what an environment can go back to.
+func renderVersions(w io.Writer, p place, versions []delivery.Version, s style) {
+	if len(versions) == 0 {
+		printf(w, "no version that still exists was proven good on %s\n", clean(p.environment))
+		return
+	}
+	rows := [][]string{{s.dim("VERSION"), s.dim("CHANGE")}}
+	for _, version := range versions {
+		rows = append(rows, []string{clean(version.Label), clean(version.Revision.Message)})
+	}
+	table(w, "", rows)
 }
 
 // requestSight is a request in an environment's queue that is watched.

@@ -32,6 +32,12 @@ const (
 // Without again, one that ended for another branch is none either, where this one reaches further.
 // When Temporal is out of reach the error's type is Unavailable, and the start can be tried again.
 func startRun(ctx context.Context, c client.Client, pipeline delivery.Pipeline, revision delivery.Revision, again bool) (webhook.Started, error) {
+	return startInput(ctx, c, workflows.PipelineInput{Pipeline: pipeline, Revision: revision}, again)
+}
+
+// startInput is startRun for whoever wants more of a run than a push does.
+func startInput(ctx context.Context, c client.Client, input workflows.PipelineInput, again bool) (webhook.Started, error) {
+	pipeline, revision := input.Pipeline, input.Revision
 	started := webhook.Started{RunID: delivery.RunID(pipeline.Name, revision.SHA)}
 	options := client.StartWorkflowOptions{
 		ID:                                       started.RunID,
@@ -51,7 +57,7 @@ func startRun(ctx context.Context, c client.Client, pipeline delivery.Pipeline, 
 	if again {
 		options.WorkflowIDReusePolicy = enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE
 	}
-	_, err := c.ExecuteWorkflow(ctx, options, workflows.PipelineWorkflow, workflows.PipelineInput{Pipeline: pipeline, Revision: revision})
+	_, err := c.ExecuteWorkflow(ctx, options, workflows.PipelineWorkflow, input)
 	var existing *serviceerror.WorkflowExecutionAlreadyStarted
 	switch {
 	case err == nil:

@@ -7,6 +7,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
+	"gravity/activities"
 	"gravity/internal/delivery"
 )
 
@@ -174,6 +175,28 @@ func (e *environment) run(ctx workflow.Context, request QueuedRequest) delivery.
 func (e *environment) remember(proven delivery.Version) {
 	e.Proven = slices.DeleteFunc(e.Proven, func(earlier delivery.Version) bool { return earlier.Label == proven.Label })
 	e.Proven = lastOf(append(e.Proven, proven), keptProven)
+}
+
+// targets lists what was proven good here and still exists, newest first: versions can be removed behind
+// Gravity's back.
+func (e *environment) targets(ctx workflow.Context) ([]delivery.Version, error) {
+	good := slices.Clone(e.Proven)
+	for _, record := range e.Recent { // what was deployed before proven versions were remembered
+		known := slices.ContainsFunc(good, func(version delivery.Version) bool { return version.Label == record.Version.Label })
+		if record.Result.Outcome == delivery.OutcomeDeployed && !known {
+			good = append(good, record.Version)
+		}
+	}
+	slices.Reverse(good)
+	var versions *activities.Versions
+	var existing activities.Existing
+	err := workflow.ExecuteActivity(answerOptions(ctx, "which of these versions exist"), versions.FindExisting, activities.FindExistingInput{
+		Application: e.Application, Versions: good,
+	}).Get(ctx, &existing)
+	if err != nil {
+		return nil, toTemporal(delivery.Errorf(delivery.Unavailable, "which versions still exist could not be found out (%s); try again", sentence(err)), nil)
+	}
+	return existing.Versions, nil
 }
 
 func (e *environment) windowClosed(request QueuedRequest) delivery.Result {

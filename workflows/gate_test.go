@@ -217,7 +217,9 @@ func (s *pipelineSuite) TestARetryOfAVersionThatIsGoneSaysHowToMakeItAgain() {
 }
 
 func (s *pipelineSuite) TestAReleaseDoesNotFailForVersionsThatCouldNotBeRemoved() {
-	s.steps.prune = func(activities.PruneInput) (activities.Pruned, error) { return activities.Pruned{}, errors.New("access denied") }
+	s.steps.prune = func(activities.PruneInput) (activities.Pruned, error) {
+		return activities.Pruned{}, errors.New("access denied")
+	}
 	status, failure := s.run(pipelineInput())
 	s.Nil(failure)
 	s.Equal(StateSucceeded, status.State)
@@ -236,4 +238,3 @@ func (s *pipelineSuite) TestAHotfixTellsTheQueueSo() {
 	s.Equal(true, asked["jumpQueue"])
 	s.Equal("checkout is down", asked["reason"])
 }
-

@@ -36,6 +36,9 @@ const (
 	// FreezeUpdate keeps deployments from starting on an environment until ThawUpdate.
 	FreezeUpdate = "freeze"
 	ThawUpdate   = "thaw"
+	// TargetsUpdate asks an environment what it can be rolled back to; answered with the versions that were
+	// proven healthy there and still exist, newest first. Only `starter rollback` sends it.
+	TargetsUpdate = "rollback-targets"
 	// DriftUpdate tells an environment's workflow what was found there between deployments. Only the
 	// Drift workflow sends it.
 	DriftUpdate = "drift"

@@ -12,8 +12,8 @@ import (
 // maxWaiting bounds an environment's queue: its state must fit into one Temporal payload.
 const maxWaiting = 500
 
-// setupUpdates registers what an environment can be asked. No handler blocks, so that none has to
-// be waited for, and what a validator saw is still so when its handler runs.
+// setupUpdates registers what an environment can be asked. No handler that changes anything blocks, so
+// that what a validator saw is still so when its handler runs.
 func (e *environment) setupUpdates(ctx workflow.Context) error {
 	updates := []struct {
 		name, description string
@@ -23,6 +23,7 @@ func (e *environment) setupUpdates(ctx workflow.Context) error {
 		{WithdrawUpdate, "take a request out of the queue, or abort its deployment", e.withdraw, nil},
 		{FreezeUpdate, "start no deployment until thawed", e.freeze, refusing(e.mayFreeze)},
 		{ThawUpdate, "start deployments again", e.thaw, refusing(e.mayThaw)},
+		{TargetsUpdate, "say what the environment can be rolled back to", e.targets, nil},
 		{DriftUpdate, "say what was found between deployments", e.noteDrift, nil},
 	}
 	for _, update := range updates {

@@ -3,6 +3,7 @@ package beanstalk
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -38,6 +39,23 @@ func (c *Client) Version(ctx context.Context, application, label string) (delive
 		version.Bucket, version.Key = aws.ToString(found.SourceBundle.S3Bucket), aws.ToString(found.SourceBundle.S3Key)
 	}
 	return version, nil
+}
+
+// Existing reports which versions of an application exist and can be deployed.
+func (c *Client) Existing(ctx context.Context, application string, labels []string) (map[string]bool, error) {
+	there := map[string]bool{}
+	for batch := range slices.Chunk(labels, maxNames) {
+		out, err := c.api.DescribeApplicationVersions(ctx, &elasticbeanstalk.DescribeApplicationVersionsInput{
+			ApplicationName: aws.String(application), VersionLabels: batch,
+		})
+		if err != nil {
+			return nil, classify(err, "looking for versions of "+application)
+		}
+		for _, found := range out.ApplicationVersions {
+			there[aws.ToString(found.VersionLabel)] = processingOf(found) == processed
+		}
+	}
+	return there, nil
 }
 
 func (c *Client) version(ctx context.Context, application, label string) (types.ApplicationVersionDescription, error) {
