@@ -207,7 +207,7 @@ func (s *stack) startReceiver(context.Context) error {
 	return nil
 }
 
-func (s *stack) startWorker(context.Context) error {
+func (s *stack) startWorker(ctx context.Context) error {
 	if s.options.NoWorker {
 		return nil
 	}
@@ -219,7 +219,7 @@ func (s *stack) startWorker(context.Context) error {
 		return err
 	}
 	s.onClose(polling.Stop)
-	return nil
+	return process.Schedule(ctx, s.client)
 }
 
 // runURL is where a run is seen in Temporal's web UI.

@@ -107,15 +107,19 @@ func work(ctx context.Context, s settings, log *slog.Logger) error {
 	}
 }
 
-// prepare makes sure of the search attributes. Where only an operator may add them, as on Temporal
-// Cloud, the worker goes on: runs fail with a clear sentence until somebody has.
+// prepare makes sure of the search attributes and schedules. Where only an operator may add them, as on
+// Temporal Cloud, the worker goes on: runs fail with a clear sentence until somebody has.
 func prepare(ctx context.Context, temporal client.Client, namespace string, log *slog.Logger) error {
 	err := process.Prepare(ctx, temporal, namespace)
 	var denied *serviceerror.PermissionDenied
 	var unimplemented *serviceerror.Unimplemented
 	if errors.As(err, &denied) || errors.As(err, &unimplemented) {
 		log.Warn("the search attributes could not be prepared", "namespace", namespace, "error", err)
-		return nil
+	} else if err != nil {
+		return err
 	}
-	return err
+	if err := process.Schedule(ctx, temporal); err != nil {
+		log.Warn("changes by hand are noticed by the next deployment alone", "error", err)
+	}
+	return nil
 }
