@@ -2,11 +2,11 @@ package activities
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"go.temporal.io/sdk/activity"
 
+	"gravity/internal/alarms"
 	"gravity/internal/beanstalk"
 	"gravity/internal/delivery"
 )
@@ -14,6 +14,10 @@ import (
 // Beanstalk has the steps that look at and change environments and application versions.
 type Beanstalk struct {
 	Client *beanstalk.Client
+	// Alarms are those that stages name.
+	Alarms *alarms.Client
+	// Bundles tell whether a version to return to can still be deployed.
+	Bundles Bundles
 }
 
 // Update is what is known of an update after it was sent, or found under way.
@@ -55,73 +59,6 @@ func (b *Beanstalk) AwaitReady(ctx context.Context, input AwaitReadyInput) (deli
 	return observed, toTemporal(err)
 }
 
-// PrecheckInput is what a deployment found and wants.
-type PrecheckInput struct {
-	Found    delivery.Observation `json:"found"`
-	Wanted   delivery.Version     `json:"wanted"`
-	Good     *delivery.Version    `json:"good,omitempty"`
-	Strategy delivery.Strategy    `json:"strategy"`
-	Accept   []string             `json:"accept"`
-}
-
-// Prechecked is where to return to if the deployment fails; nil when there is nothing.
-type Prechecked struct {
-	Good *delivery.Version `json:"good,omitempty"`
-}
-
-// Precheck makes sure, before anything is changed, that the wanted version exists, that the
-// environment will replace its instances as the stage says, and that there is a way back: the
-// version that the environment is on, when it is healthy on it, or else its last good one.
-func (b *Beanstalk) Precheck(ctx context.Context, input PrecheckInput) (Prechecked, error) {
-	found := input.Found
-	if _, err := b.Client.Version(ctx, input.Wanted.Application, input.Wanted.Label); err != nil {
-		return Prechecked{}, toTemporal(err)
-	}
-	if found.HealthStatus == "" {
-		return Prechecked{}, toTemporal(delivery.Errorf(delivery.InvalidInput,
-			"environment %s reports basic health only, which proves nothing of its instances; set SystemType in "+
-				"aws:elasticbeanstalk:healthreporting:system to enhanced", found.Name))
-	}
-	policy, err := b.Client.Policy(ctx, found.Application, found.Name)
-	if err != nil {
-		return Prechecked{}, toTemporal(err)
-	}
-	if want := input.Strategy.Policy(); policy != want {
-		return Prechecked{}, toTemporal(delivery.Errorf(delivery.InvalidInput,
-			"the stage's strategy is %s, but environment %s would update by %s; set DeploymentPolicy in aws:elasticbeanstalk:command to %s",
-			input.Strategy, found.Name, policy, want))
-	}
-	return b.wayBack(ctx, input)
-}
-
-func (b *Beanstalk) wayBack(ctx context.Context, input PrecheckInput) (Prechecked, error) {
-	candidates := []*delivery.Version{input.Good}
-	if found := input.Found; found.VersionLabel != "" && slices.Contains(input.Accept, found.HealthStatus) {
-		if input.Good == nil || input.Good.Label != found.VersionLabel {
-			candidates = []*delivery.Version{{Application: found.Application, Label: found.VersionLabel}, input.Good}
-		}
-	}
-	for _, candidate := range candidates {
-		if candidate == nil {
-			continue
-		}
-		existing, err := b.Client.Version(ctx, candidate.Application, candidate.Label)
-		switch {
-		case err == nil:
-			existing.Revision, existing.Digest, existing.Size = candidate.Revision, candidate.Digest, candidate.Size
-			return Prechecked{Good: &existing}, nil
-		case delivery.TypeOf(err) != delivery.VersionNotFound:
-			return Prechecked{}, toTemporal(err)
-		}
-	}
-	if input.Good != nil {
-		return Prechecked{}, toTemporal(delivery.Errorf(delivery.VersionNotFound,
-			"the version to return to, %s, no longer exists, and %s is not healthy on anything else; deploy a good version by hand, then thaw",
-			input.Good.Label, input.Found.Name))
-	}
-	return Prechecked{}, nil
-}
-
 // UpdateInput is the environment as it was found, and the version that it is to have.
 type UpdateInput struct {
 	Found   delivery.Observation `json:"found"`
@@ -155,9 +92,21 @@ type AwaitHealthInput struct {
 func (b *Beanstalk) AwaitHealth(ctx context.Context, input AwaitHealthInput) (delivery.Proof, error) {
 	proof, err := b.Client.AwaitHealth(ctx, beanstalk.HealthWait{
 		Application: input.Application, Environment: input.Environment, EnvironmentID: input.EnvironmentID, Version: input.Version,
-		Started: input.Started, Health: input.Health, Deadline: input.Deadline,
+		Started: input.Started, Health: input.Health, Deadline: input.Deadline, Also: b.quiet(input.Health.Alarms),
 	}, heartbeat(ctx))
 	return proof, toTemporal(err)
+}
+
+// quiet complains of alarms that are raised. After an update they have the same time to settle as the
+// platform's own health: many need minutes to notice that they are over.
+func (b *Beanstalk) quiet(names []string) func(context.Context) (beanstalk.Complaint, error) {
+	if len(names) == 0 {
+		return nil
+	}
+	return func(ctx context.Context) (beanstalk.Complaint, error) {
+		text, err := b.Alarms.Raised(ctx, names)
+		return raised(text, false), err
+	}
 }
 
 // SettleInput is the environment as it was before the update, and whether to abort what is under

@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"go.temporal.io/sdk/activity"
 
 	"gravity/internal/beanstalk"
 	"gravity/internal/bundle"
@@ -204,27 +203,5 @@ const defaultBeat = 3 * time.Second
 
 // keepAlive heartbeats until the returned function is called, with the last line of output if there is any.
 func (b *Build) keepAlive(ctx context.Context, output *lastLine) (stop func()) {
-	ctx, cancel := context.WithCancel(ctx)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		ticker := time.NewTicker(cmp.Or(b.Beat, defaultBeat))
-		defer ticker.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-ticker.C:
-			}
-			if output == nil {
-				activity.RecordHeartbeat(ctx)
-			} else {
-				activity.RecordHeartbeat(ctx, output.String())
-			}
-		}
-	}()
-	return func() {
-		cancel()
-		<-done
-	}
+	return keepAlive(ctx, cmp.Or(b.Beat, defaultBeat), output)
 }

@@ -61,11 +61,11 @@ func MostRequests(check delivery.Check) int { return max(10*check.Times, checkUn
 // Check requests the path until it was answered as expected as often in a row as the stage asks,
 // or was answered wrongly three times in a row, or not at all ten times.
 func (s *Site) Check(ctx context.Context, input CheckInput) error {
-	url := input.Check.URL
-	if url == "" {
-		url = "http://" + input.Address
-	}
-	url = strings.TrimSuffix(url, "/") + input.Check.Path
+	return toTemporal(s.check(ctx, input, func(progress string) { activity.RecordHeartbeat(ctx, progress) }))
+}
+
+func (s *Site) check(ctx context.Context, input CheckInput, say func(string)) error {
+	url := siteURL(&input.Check, input.Address) + input.Check.Path
 	passed, wrong, unreached := 0, 0, 0
 	var last error
 	for range MostRequests(input.Check) {
@@ -81,7 +81,7 @@ func (s *Site) Check(ctx context.Context, input CheckInput) error {
 		if ctx.Err() != nil {
 			return ctx.Err() // an abort says nothing about the site
 		}
-		activity.RecordHeartbeat(ctx, fmt.Sprintf("%d of %d passed", passed, input.Check.Times))
+		say(fmt.Sprintf("%d of %d passed", passed, input.Check.Times))
 		if passed == input.Check.Times {
 			return nil
 		}
@@ -99,7 +99,7 @@ func (s *Site) Check(ctx context.Context, input CheckInput) error {
 	if last == nil {
 		last = fmt.Errorf("good and bad answers alternate at %s", url)
 	}
-	return toTemporal(delivery.Errorf(delivery.CheckFailed, "the check failed: %w", last))
+	return delivery.Errorf(delivery.CheckFailed, "the check failed: %w", last)
 }
 
 // request makes one request. Whether it was answered matters beside whether the answer was right.

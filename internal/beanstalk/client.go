@@ -27,6 +27,8 @@ type API interface {
 	DescribeEnvironments(context.Context, *elasticbeanstalk.DescribeEnvironmentsInput, ...func(*elasticbeanstalk.Options)) (*elasticbeanstalk.DescribeEnvironmentsOutput, error)
 	DescribeEvents(context.Context, *elasticbeanstalk.DescribeEventsInput, ...func(*elasticbeanstalk.Options)) (*elasticbeanstalk.DescribeEventsOutput, error)
 	DescribeInstancesHealth(context.Context, *elasticbeanstalk.DescribeInstancesHealthInput, ...func(*elasticbeanstalk.Options)) (*elasticbeanstalk.DescribeInstancesHealthOutput, error)
+	RequestEnvironmentInfo(context.Context, *elasticbeanstalk.RequestEnvironmentInfoInput, ...func(*elasticbeanstalk.Options)) (*elasticbeanstalk.RequestEnvironmentInfoOutput, error)
+	RetrieveEnvironmentInfo(context.Context, *elasticbeanstalk.RetrieveEnvironmentInfoInput, ...func(*elasticbeanstalk.Options)) (*elasticbeanstalk.RetrieveEnvironmentInfoOutput, error)
 	UpdateEnvironment(context.Context, *elasticbeanstalk.UpdateEnvironmentInput, ...func(*elasticbeanstalk.Options)) (*elasticbeanstalk.UpdateEnvironmentOutput, error)
 }
 

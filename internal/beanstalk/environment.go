@@ -2,14 +2,11 @@ package beanstalk
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/elasticbeanstalk"
-	"github.com/aws/aws-sdk-go-v2/service/elasticbeanstalk/types"
-	"github.com/aws/smithy-go"
 
 	"gravity/internal/delivery"
 )
@@ -46,7 +43,8 @@ func find(observed []delivery.Observation, application, name string) (delivery.O
 		}
 	}
 	return delivery.Observation{}, delivery.Errorf(delivery.EnvironmentNotFound,
-		"application %q has no environment %q in this account and region; create it, or correct gravity.yaml", application, name)
+		"application %q has no environment %q in this account and region; if somebody terminated it, create it again under that name, "+
+			"with enhanced health and the stage's deployment policy, and deploy again; otherwise correct gravity.yaml", application, name)
 }
 
 // describe looks at environments by name, all in one call. Without MaxRecords the answer is whole.
@@ -75,57 +73,6 @@ func (c *Client) describe(ctx context.Context, names []string) ([]delivery.Obser
 	return observed, nil
 }
 
-// Health adds the causes of an environment's health and its instances to an observation.
-func (c *Client) Health(ctx context.Context, observed *delivery.Observation) error {
-	health, err := c.api.DescribeEnvironmentHealth(ctx, &elasticbeanstalk.DescribeEnvironmentHealthInput{
-		EnvironmentId:  aws.String(observed.ID),
-		AttributeNames: []types.EnvironmentHealthAttribute{types.EnvironmentHealthAttributeHealthStatus, types.EnvironmentHealthAttributeCauses},
-	})
-	if err != nil {
-		return c.basicHealth(err, observed)
-	}
-	observed.HealthStatus, observed.Causes = aws.ToString(health.HealthStatus), bounded(health.Causes)
-	observed.Instances = nil
-	var token *string
-	for {
-		out, err := c.api.DescribeInstancesHealth(ctx, &elasticbeanstalk.DescribeInstancesHealthInput{
-			EnvironmentId: aws.String(observed.ID), NextToken: token,
-			AttributeNames: []types.InstancesHealthAttribute{
-				types.InstancesHealthAttributeHealthStatus, types.InstancesHealthAttributeCauses, types.InstancesHealthAttributeDeployment,
-			},
-		})
-		if err != nil {
-			return classify(err, "describing the health of the instances of "+observed.Name)
-		}
-		for _, i := range out.InstanceHealthList {
-			observed.Instances = append(observed.Instances, instance(i))
-		}
-		if token = out.NextToken; aws.ToString(token) == "" {
-			return nil
-		}
-	}
-}
-
-func instance(i types.SingleInstanceHealth) delivery.Instance {
-	converted := delivery.Instance{ID: aws.ToString(i.InstanceId), HealthStatus: aws.ToString(i.HealthStatus), Causes: bounded(i.Causes)}
-	if i.Deployment != nil {
-		converted.VersionLabel = aws.ToString(i.Deployment.VersionLabel)
-		converted.Deployment = aws.ToString(i.Deployment.Status)
-	}
-	return converted
-}
-
-// basicHealth explains the one refusal that a team can mend: with basic health reporting, nobody
-// can tell which version an instance runs, and immutable updates are not possible either.
-func (c *Client) basicHealth(err error, observed *delivery.Observation) error {
-	var api smithy.APIError
-	if errors.As(err, &api) && api.ErrorCode() == "InvalidRequestException" {
-		return delivery.Errorf(delivery.InvalidInput, "environment %s reports basic health only; set SystemType in "+
-			"aws:elasticbeanstalk:healthreporting:system to enhanced: %w", observed.Name, err)
-	}
-	return classify(err, "describing the health of "+observed.Name)
-}
-
 // Update asks the platform for another version, once. An error of type Unavailable leaves open whether the
 // update was accepted; EnvironmentBusy says that another one is under way.
 func (c *Client) Update(ctx context.Context, environmentID, label string) (requestID string, err error) {
@@ -143,30 +90,6 @@ func (c *Client) Update(ctx context.Context, environmentID, label string) (reque
 func (c *Client) Abort(ctx context.Context, environmentID string) error {
 	_, err := c.api.AbortEnvironmentUpdate(ctx, &elasticbeanstalk.AbortEnvironmentUpdateInput{EnvironmentId: aws.String(environmentID)}, once)
 	return classify(err, "aborting the update")
-}
-
-// Policy is the deployment policy that the environment is configured with, in AWS's spelling.
-func (c *Client) Policy(ctx context.Context, application, name string) (string, error) {
-	out, err := c.api.DescribeConfigurationSettings(ctx, &elasticbeanstalk.DescribeConfigurationSettingsInput{
-		ApplicationName: aws.String(application), EnvironmentName: aws.String(name),
-	})
-	if err != nil {
-		return "", classify(err, "reading the configuration of "+name)
-	}
-	for _, settings := range out.ConfigurationSettings {
-		// After a failed change there are two sets; the deployed one is what holds.
-		if settings.DeploymentStatus == types.ConfigurationDeploymentStatusFailed || settings.DeploymentStatus == types.ConfigurationDeploymentStatusPending {
-			continue
-		}
-		for _, option := range settings.OptionSettings {
-			if aws.ToString(option.Namespace) == "aws:elasticbeanstalk:command" && aws.ToString(option.OptionName) == "DeploymentPolicy" {
-				if policy := aws.ToString(option.Value); policy != "" {
-					return policy, nil
-				}
-			}
-		}
-	}
-	return "AllAtOnce", nil // the documented default
 }
 
 // Events lists an environment's events since a moment of the platform's clock, oldest first. They

@@ -43,9 +43,9 @@ func TestPolicy(t *testing.T) {
 				assert.Equal(t, "shop-production", aws.ToString(in.EnvironmentName))
 				return test.settings, nil
 			}}
-			policy, err := NewFromAPI(api, quick).Policy(t.Context(), "shop", "shop-production")
+			configured, err := NewFromAPI(api, quick).Configuration(t.Context(), "shop", "shop-production")
 			require.NoError(t, err)
-			assert.Equal(t, test.want, policy)
+			assert.Equal(t, test.want, configured.Policy)
 		})
 	}
 }

@@ -4,27 +4,68 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"gravity/internal/delivery"
+	"gravity/internal/runner"
 )
 
-// maxEvidence and maxLine bound what is kept of a failure, in lines and bytes a line; maxCauses is
-// how many causes of one environment's or instance's health are kept.
+// What is kept of a failure: how many of the platform's warnings and errors, causes of ill health and
+// lines of the instances' logs, and how many bytes of each. maxCauses is how many causes of one
+// environment's or instance's health are kept.
 const (
-	maxEvidence = 20
+	maxEvents   = 12
+	maxIll      = 8
+	maxLogLines = 10
+	maxEvidence = maxEvents + maxIll + maxLogLines
 	maxLine     = 400
 	maxCauses   = 5
 )
 
-// evidenceTimeout keeps a platform that does not answer from holding back a verdict.
-const evidenceTimeout = 10 * time.Second
+// evidenceTimeout keeps a platform that does not answer from holding back a verdict; logPatience is how
+// long the instances' logs are waited for, which the platform fetches when it is asked.
+const (
+	evidenceTimeout = 10 * time.Second
+	logPatience     = 20 * time.Second
+)
 
-// evidence collects what the platform says about a failure: the warnings and errors since the
-// update, and the causes of ill health. It is collected as far as the platform answers; a failure
-// is no less one for want of reasons.
-func (c *Client) evidence(ctx context.Context, started Started, o delivery.Observation) []string {
-	ctx, cancel := context.WithTimeout(ctx, evidenceTimeout)
+// collect gathers why a deployment failed: what the platform said, and what the instances logged.
+// It is collected as far as the platform answers; a failure is no less one for want of reasons.
+func (c *Client) collect(ctx context.Context, wait HealthWait, proof delivery.Proof, report func(Progress)) []string {
+	done := make(chan []string, 1)
+	go func() {
+		lines := c.said(ctx, wait.Started, proof.Observed, evidenceTimeout)
+		ctx, cancel := context.WithTimeout(ctx, logPatience)
+		defer cancel()
+		switch proof.Verdict { //nolint:exhaustive // the others can't wait, or the platform gives no logs then
+		case delivery.VerdictUnhealthy:
+			lines = append(lines, c.tails(ctx, proof.Observed.ID, proof.Observed.Instances)...)
+		case delivery.VerdictNotUpdated:
+			lines = append(lines, c.failedLogs(ctx, proof.Observed.ID, wait.Started.Before)...)
+		}
+		done <- lines
+	}()
+	progress := Progress{
+		Environment: proof.Observed.Name, Status: proof.Observed.Status, Health: proof.Observed.HealthStatus,
+		Version: proof.Observed.VersionLabel, Complaint: proof.Reason,
+	}
+	alive := time.NewTicker(aliveEvery)
+	defer alive.Stop()
+	for {
+		select {
+		case lines := <-done:
+			return lines
+		case <-alive.C:
+			report(progress)
+		}
+	}
+}
+
+// said is what the platform says about a failure: the warnings and errors since the update, and
+// the causes of ill health.
+func (c *Client) said(ctx context.Context, started Started, o delivery.Observation, timeout time.Duration) []string {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	var lines []string
 	events, err := c.Events(ctx, o.ID, started.Before)
@@ -36,19 +77,25 @@ func (c *Client) evidence(ctx context.Context, started Started, o delivery.Obser
 			lines = append(lines, fmt.Sprintf("%s %s %s", event.At.UTC().Format(time.TimeOnly), event.Severity, event.Message))
 		}
 	}
+	var ill []string
 	for _, cause := range o.Causes {
-		lines = append(lines, o.HealthStatus+": "+cause)
+		ill = append(ill, o.HealthStatus+": "+cause)
 	}
 	for _, i := range o.Instances {
 		for _, cause := range i.Causes {
-			lines = append(lines, fmt.Sprintf("%s %s: %s", i.ID, i.HealthStatus, cause))
+			ill = append(ill, fmt.Sprintf("%s %s: %s", i.ID, i.HealthStatus, cause))
 		}
 	}
-	lines = lines[max(0, len(lines)-maxEvidence):]
+	lines = append(lines[max(0, len(lines)-maxEvents):], ill[:min(len(ill), maxIll)]...)
 	for i := range lines {
-		lines[i] = delivery.Clip(lines[i], maxLine)
+		lines[i] = line(lines[i])
 	}
 	return lines
+}
+
+// line makes text from outside fit to be kept and shown.
+func line(text string) string {
+	return delivery.Clip(strings.ReplaceAll(runner.Clean(text), "\n", " "), maxLine)
 }
 
 // ofUpdate leaves out what the platform said before it began with the update: the last change
@@ -62,7 +109,7 @@ func ofUpdate(events []delivery.Event, requestID string) []delivery.Event {
 func bounded(causes []string) []string {
 	var kept []string
 	for _, cause := range causes[:min(len(causes), maxCauses)] {
-		kept = append(kept, delivery.Clip(cause, maxLine))
+		kept = append(kept, line(cause))
 	}
 	return kept
 }
@@ -87,6 +134,6 @@ func (f *feed) follow(ctx context.Context, o delivery.Observation) {
 	f.status, f.read = o.Status, time.Now()
 	events, err := f.client.Events(ctx, o.ID, f.since)
 	if err == nil && len(events) > 0 {
-		f.last = delivery.Clip(events[len(events)-1].Message, maxLine)
+		f.last = line(events[len(events)-1].Message)
 	}
 }

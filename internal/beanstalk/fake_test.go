@@ -27,6 +27,8 @@ type fakeAPI struct {
 	environments  func(context.Context, []string) ([]types.EnvironmentDescription, error)
 	events        func(*elasticbeanstalk.DescribeEventsInput) ([]types.EventDescription, error)
 	instances     func(context.Context, string) (*elasticbeanstalk.DescribeInstancesHealthOutput, error)
+	request       func(*elasticbeanstalk.RequestEnvironmentInfoInput) error
+	retrieve      func(*elasticbeanstalk.RetrieveEnvironmentInfoInput) ([]types.EnvironmentInfoDescription, error)
 	update        func(context.Context, *elasticbeanstalk.UpdateEnvironmentInput) error
 
 	// silent operations are never answered.
@@ -147,6 +149,23 @@ func (f *fakeAPI) DescribeInstancesHealth(ctx context.Context, in *elasticbeanst
 		return nil, unscripted("DescribeInstancesHealth")
 	}
 	return f.instances(ctx, aws.ToString(in.NextToken))
+}
+
+func (f *fakeAPI) RequestEnvironmentInfo(_ context.Context, in *elasticbeanstalk.RequestEnvironmentInfoInput, _ ...func(*elasticbeanstalk.Options)) (*elasticbeanstalk.RequestEnvironmentInfoOutput, error) {
+	f.called("RequestEnvironmentInfo")
+	if f.request == nil {
+		return nil, unscripted("RequestEnvironmentInfo")
+	}
+	return &elasticbeanstalk.RequestEnvironmentInfoOutput{}, f.request(in)
+}
+
+func (f *fakeAPI) RetrieveEnvironmentInfo(_ context.Context, in *elasticbeanstalk.RetrieveEnvironmentInfoInput, _ ...func(*elasticbeanstalk.Options)) (*elasticbeanstalk.RetrieveEnvironmentInfoOutput, error) {
+	f.called("RetrieveEnvironmentInfo")
+	if f.retrieve == nil { // no logs were ever asked for
+		return &elasticbeanstalk.RetrieveEnvironmentInfoOutput{}, nil
+	}
+	samples, err := f.retrieve(in)
+	return &elasticbeanstalk.RetrieveEnvironmentInfoOutput{EnvironmentInfo: samples}, err
 }
 
 func (f *fakeAPI) UpdateEnvironment(ctx context.Context, in *elasticbeanstalk.UpdateEnvironmentInput, _ ...func(*elasticbeanstalk.Options)) (*elasticbeanstalk.UpdateEnvironmentOutput, error) {

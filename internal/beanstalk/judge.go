@@ -13,7 +13,9 @@ import (
 // it asks nobody, and is told the time.
 //
 // A platform that says Ready proves nothing. Good is: Ready, on the wanted label, every instance has
-// deployed it, and health acceptable without a break for the time that the stage asks.
+// deployed it, and health acceptable, by all of the stage's rules, without a break for the time that
+// the stage asks. What health says while the update goes on is no reason to give it up: yellow is how
+// an update looks.
 type judge struct {
 	environmentID string
 	version       string
@@ -22,20 +24,43 @@ type judge struct {
 	deadline      time.Time
 	// grace is how long a Ready environment on another label may be an answer that lags behind.
 	grace time.Duration
+	// compared is set where the new version is held against the old one during the update.
+	compared *comparison
 
 	updating    bool // the platform was seen at work
 	readySince  time.Time
 	steadySince time.Time
 	overSince   time.Time
+	patience    time.Duration // since overSince
 }
 
 // ruling is what an observation led to; open while nothing is decided.
 type ruling struct {
 	verdict delivery.Verdict
 	reason  string
+	// cause is set where the verdict alone does not say what kind of failure it is.
+	cause delivery.ErrorType
 }
 
 var open = ruling{}
+
+// sight is what the judge sees at once: an observation, what users noticed, and what else is held against it.
+type sight struct {
+	delivery.Observation
+	report
+	// complaint is what the stage's other rules say, if they are not satisfied.
+	complaint Complaint
+}
+
+// Complaint is why an environment is not good by rules that the platform knows nothing of.
+type Complaint struct {
+	// Text is empty when there is nothing to complain of.
+	Text string
+	// Cause is the kind of failure that it is, should it last.
+	Cause delivery.ErrorType
+	// Final complaints need not last: what they come from has waited already.
+	Final bool
+}
 
 // needsInstances reports whether the judge wants to see the instances of this observation: it
 // does only when the rest is as it should be, which spares the account most of the calls.
@@ -43,59 +68,80 @@ func (j *judge) needsInstances(o delivery.Observation) bool {
 	return o.Ready() && o.VersionLabel == j.version
 }
 
-func (j *judge) rule(o delivery.Observation, now time.Time) ruling {
+// wantsSample reports whether the judge wants to see the instances while the update goes on.
+func (j *judge) wantsSample(o delivery.Observation) bool { return j.compared != nil && !o.Ready() }
+
+func (j *judge) rule(o sight, now time.Time) ruling {
 	ruled := j.weigh(o, now)
 	// Answers that contradict each other start the clocks below over and over; not for ever.
 	if limit := j.deadline.Add(j.health.Settle.Std() + j.health.Steady.Std()); ruled == open && now.After(limit) {
-		return ruling{delivery.VerdictLate, fmt.Sprintf("%s was not steadily healthy on %s long after the deadline", o.Name, j.version)}
+		return ruling{verdict: delivery.VerdictLate, reason: fmt.Sprintf("%s was not steadily healthy on %s long after the deadline", o.Name, j.version)}
 	}
 	return ruled
 }
 
-func (j *judge) weigh(o delivery.Observation, now time.Time) ruling {
+// due is the next moment at which a look could decide something; zero when there is none to be told.
+func (j *judge) due() time.Time {
+	switch {
+	case !j.steadySince.IsZero():
+		return j.steadySince.Add(j.health.Steady.Std())
+	case !j.readySince.IsZero():
+		return j.readySince.Add(j.health.Settle.Std())
+	case !j.overSince.IsZero():
+		return j.overSince.Add(j.patience)
+	default:
+		return j.deadline
+	}
+}
+
+func (j *judge) weigh(o sight, now time.Time) ruling {
 	if j.environmentID != "" && o.ID != j.environmentID {
-		return ruling{delivery.VerdictNotUpdated, fmt.Sprintf("%s was created anew: it is %s now, and was %s", o.Name, o.ID, j.environmentID)}
+		return ruling{verdict: delivery.VerdictNotUpdated, reason: fmt.Sprintf("%s was created anew: it is %s now, and was %s", o.Name, o.ID, j.environmentID)}
 	}
 	if !o.Ready() {
 		return j.ruleUnready(o, now)
 	}
 	if o.VersionLabel != j.version {
-		return j.ruleOtherVersion(o, now)
+		return j.ruleOtherVersion(o.Observation, now)
 	}
 	j.overSince = time.Time{}
 	if j.readySince.IsZero() {
 		j.readySince = now
 	}
 	complaint := j.complaint(o)
-	if complaint == "" {
+	if complaint.Text == "" {
 		if j.steadySince.IsZero() {
 			j.steadySince = now
 		}
 		if now.Sub(j.steadySince) >= j.health.Steady.Std() {
-			return ruling{delivery.VerdictHealthy, fmt.Sprintf("%s is healthy on %s: %s for %s on %d instances",
+			return ruling{verdict: delivery.VerdictHealthy, reason: fmt.Sprintf("%s is healthy on %s: %s for %s on %d instances",
 				o.Name, j.version, o.HealthStatus, j.health.Steady, len(o.Instances))}
 		}
 		return open
 	}
 	j.steadySince = time.Time{}
 	if now.Sub(j.readySince) >= j.health.Settle.Std() {
-		return ruling{delivery.VerdictUnhealthy, fmt.Sprintf("%s did not become healthy on %s within %s of its update: %s",
-			o.Name, j.version, j.health.Settle, complaint)}
+		return ruling{verdict: delivery.VerdictUnhealthy, cause: complaint.Cause, reason: fmt.Sprintf("%s did not become healthy on %s within %s of its update: %s",
+			o.Name, j.version, j.health.Settle, complaint.Text)}
 	}
 	return open
 }
 
-func (j *judge) ruleUnready(o delivery.Observation, now time.Time) ruling {
+func (j *judge) ruleUnready(o sight, now time.Time) ruling {
 	j.updating = true
 	j.readySince, j.steadySince, j.overSince = time.Time{}, time.Time{}, time.Time{}
 	switch {
 	case o.Status == "Terminating" || o.Status == "Terminated":
-		return ruling{delivery.VerdictNotUpdated, fmt.Sprintf("%s is being terminated", o.Name)}
+		return ruling{verdict: delivery.VerdictNotUpdated, reason: fmt.Sprintf("%s is being terminated", o.Name)}
 	case now.After(j.deadline):
-		return ruling{delivery.VerdictLate, fmt.Sprintf("%s was still %s at the deadline", o.Name, strings.ToLower(o.Status))}
-	default:
-		return open
+		return ruling{verdict: delivery.VerdictLate, reason: fmt.Sprintf("%s was still %s at the deadline", o.Name, strings.ToLower(o.Status))}
 	}
+	if j.compared != nil {
+		if worse := j.compared.worseThan(o.Observation, o.report); worse != "" {
+			return ruling{verdict: delivery.VerdictWorse, reason: fmt.Sprintf("%s does worse on %s: %s", o.Name, j.version, worse)}
+		}
+	}
+	return open
 }
 
 // ruleOtherVersion: Ready on another label means that the update is over and was taken back, even
@@ -103,19 +149,19 @@ func (j *judge) ruleUnready(o delivery.Observation, now time.Time) ruling {
 // may lag, so it has to say so for a while, and at least twice.
 func (j *judge) ruleOtherVersion(o delivery.Observation, now time.Time) ruling {
 	j.readySince, j.steadySince = time.Time{}, time.Time{}
+	j.patience = j.grace
+	if j.unseen(o) {
+		// It gets more time to show.
+		j.patience = max(6*j.grace, time.Second)
+	}
 	if j.overSince.IsZero() {
 		j.overSince = now
 		return open
 	}
-	grace := j.grace
-	if j.unseen(o) {
-		// It gets more time to show.
-		grace = max(6*j.grace, time.Second)
-	}
-	if now.Sub(j.overSince) < grace {
+	if now.Sub(j.overSince) < j.patience {
 		return open
 	}
-	return ruling{delivery.VerdictNotUpdated, fmt.Sprintf("%s is Ready on %s instead of %s: the platform did not keep the update",
+	return ruling{verdict: delivery.VerdictNotUpdated, reason: fmt.Sprintf("%s is Ready on %s instead of %s: the platform did not keep the update",
 		o.Name, o.VersionLabel, j.version)}
 }
 
@@ -124,14 +170,26 @@ func (j *judge) unseen(o delivery.Observation) bool {
 	return !j.started.Ended && !j.updating && o.UpdatedAt.Equal(j.started.Before)
 }
 
-// complaint says what keeps an environment from being healthy; empty when nothing does. No data is
+// complaint says what keeps an environment from being good; empty when nothing does. No data is
 // no health: an empty list of instances complains as well.
-func (j *judge) complaint(o delivery.Observation) string {
-	if j.unseen(o) {
+func (j *judge) complaint(o sight) Complaint {
+	if j.unseen(o.Observation) {
 		// On the wanted version before, as when it is put there again: what is seen is what was.
-		return "the update does not show yet"
+		return Complaint{Text: "the update does not show yet"}
 	}
-	if !slices.Contains(j.health.Accept, o.HealthStatus) {
+	text := illness(o.Observation, j.version, j.health.Accept)
+	if text == "" {
+		text = o.environment.complaintOf(j.health.Requests)
+	}
+	if text != "" {
+		return Complaint{Text: text}
+	}
+	return o.complaint
+}
+
+// illness says what the platform's own health has against an environment on a version.
+func illness(o delivery.Observation, version string, accept []string) string {
+	if !slices.Contains(accept, o.HealthStatus) {
 		return because("its health is "+orUnknown(o.HealthStatus), o.Causes)
 	}
 	if len(o.Instances) == 0 {
@@ -139,11 +197,11 @@ func (j *judge) complaint(o delivery.Observation) string {
 	}
 	for _, i := range o.Instances {
 		switch {
-		case i.VersionLabel != j.version:
+		case i.VersionLabel != version:
 			return fmt.Sprintf("instance %s runs %s", i.ID, orUnknown(i.VersionLabel))
 		case i.Deployment != "Deployed":
 			return fmt.Sprintf("the deployment on instance %s is %s", i.ID, orUnknown(i.Deployment))
-		case !slices.Contains(j.health.Accept, i.HealthStatus):
+		case !slices.Contains(accept, i.HealthStatus):
 			return because(fmt.Sprintf("the health of instance %s is %s", i.ID, orUnknown(i.HealthStatus)), i.Causes)
 		}
 	}

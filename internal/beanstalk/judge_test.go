@@ -102,6 +102,16 @@ func TestJudge(t *testing.T) {
 			verdict: undecided,
 		},
 		{
+			name:    "health Warning in yellow while the platform still updates is no failure",
+			looks:   []seen{at(0, updating), at(1*m, updating, health("Warning")), at(20*m, updating, health("Warning")), at(25*m, well), at(25*m+30*s, well)},
+			verdict: delivery.VerdictHealthy,
+		},
+		{
+			name:    "even health Severe while the platform still updates is no failure: the platform decides about its update",
+			looks:   []seen{at(0, updating), at(1*m, updating, health("Severe")), at(30*m, updating, health("Severe"))},
+			verdict: undecided,
+		},
+		{
 			name:    "an update still going on at the deadline is late",
 			looks:   []seen{at(0, updating), at(60*m, updating), at(60*m+1*s, updating)},
 			verdict: delivery.VerdictLate, reason: "still updating at the deadline",
@@ -269,7 +279,7 @@ func TestJudge(t *testing.T) {
 			var ruled ruling
 			for i, look := range test.looks {
 				require.Equal(t, open, ruled, "decided before look %d", i+1)
-				ruled = j.rule(look.what, began.Add(look.after))
+				ruled = j.rule(sight{Observation: look.what}, began.Add(look.after))
 			}
 			assert.Equal(t, test.verdict, ruled.verdict, ruled.reason)
 			assert.Contains(t, ruled.reason, test.reason)

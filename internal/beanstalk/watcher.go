@@ -10,7 +10,8 @@ import (
 
 // Watcher looks at all environments that anyone waits for with one call, so that a thousand waits
 // cost the account as many calls as one. It looks often while something changes and ever less
-// often while nothing does, and not at all while nobody waits.
+// often while nothing does, at the moments at which a wait could decide something, and not at all
+// while nobody waits.
 type Watcher struct {
 	describe func(context.Context, []string) ([]delivery.Observation, error)
 	pace     Pace
@@ -18,13 +19,15 @@ type Watcher struct {
 	mu      sync.Mutex
 	watches map[*watch]struct{}
 	running bool
-	// hurry is closed and replaced when a watch begins, to look soon.
-	hurry chan struct{}
+	// replan is closed and replaced when a watch names a moment for its next look.
+	replan chan struct{}
 }
 
 // watch is one wait for one environment.
 type watch struct {
 	application, name string
+	// due is the moment at which a look is wanted; zero when any will do.
+	due time.Time
 	// looks holds the newest look alone: whoever is slow to read misses nothing that still holds.
 	looks chan look
 }
@@ -40,27 +43,40 @@ type look struct {
 const maxNames = 200
 
 func newWatcher(describe func(context.Context, []string) ([]delivery.Observation, error), pace Pace) *Watcher {
-	return &Watcher{describe: describe, pace: pace, watches: map[*watch]struct{}{}, hurry: make(chan struct{})}
+	return &Watcher{describe: describe, pace: pace, watches: map[*watch]struct{}{}, replan: make(chan struct{})}
 }
 
 // watch begins to look at an environment until stop is called. The first look comes at once, or
-// within the fast pace where others wait already.
-func (w *Watcher) watch(application, name string) (looks <-chan look, stop func()) {
-	added := &watch{application: application, name: name, looks: make(chan look, 1)}
+// within the fast pace where others wait already; at asks for a look at a certain moment.
+func (w *Watcher) watch(application, name string) (looks <-chan look, at func(time.Time), stop func()) {
+	added := &watch{application: application, name: name, looks: make(chan look, 1), due: time.Now()}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.watches[added] = struct{}{}
-	close(w.hurry)
-	w.hurry = make(chan struct{})
+	w.plan()
 	if !w.running {
 		w.running = true
 		go w.run()
 	}
-	return added.looks, func() {
+	at = func(due time.Time) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if !due.Equal(added.due) {
+			added.due = due
+			w.plan()
+		}
+	}
+	return added.looks, at, func() {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		delete(w.watches, added)
 	}
+}
+
+// plan has the next look planned anew.
+func (w *Watcher) plan() {
+	close(w.replan)
+	w.replan = make(chan struct{})
 }
 
 // run looks until nobody watches any more.
@@ -68,7 +84,7 @@ func (w *Watcher) run() {
 	interval := w.pace.Fast
 	last := map[string]delivery.Observation{}
 	for {
-		names, hurry := w.names()
+		names := w.names()
 		if names == nil {
 			return
 		}
@@ -79,33 +95,68 @@ func (w *Watcher) run() {
 		} else {
 			interval = min(interval*3/2, w.pace.Slow)
 		}
-		timer := time.NewTimer(interval)
-		select {
-		case <-timer.C:
-		case <-hurry:
-			// Waits that begin, or are tried again, one after another must not cost a call each; least of
-			// all while the platform asks for fewer.
-			timer.Stop()
+		if w.await(looked, interval) {
 			interval = w.pace.Fast
-			time.Sleep(time.Until(looked.Add(w.pace.Fast)))
 		}
 	}
 }
 
-// names lists what is watched, each once; nil ends the running.
-func (w *Watcher) names() ([]string, <-chan struct{}) {
+// await waits for the moment of the next look. It reports whether that came out of turn.
+func (w *Watcher) await(looked time.Time, interval time.Duration) (early bool) {
+	for {
+		next, early, replan := w.next(looked, interval)
+		timer := time.NewTimer(time.Until(next))
+		select {
+		case <-timer.C:
+			return early
+		case <-replan:
+			timer.Stop()
+		}
+	}
+}
+
+// next plans the next look: in turn, or at the first moment that a watch wants, and shortly after its turn
+// rather than twice. Waits that begin, or are tried again, one after another must not cost a call
+// each, least of all while the platform asks for fewer, so there is the fast pace between any two.
+func (w *Watcher) next(looked time.Time, interval time.Duration) (at time.Time, early bool, replan <-chan struct{}) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	turn := looked.Add(interval)
+	soonest := looked.Add(w.pace.Fast)
+	at = turn
+	var due time.Time
+	for each := range w.watches {
+		if !each.due.IsZero() && (due.IsZero() || each.due.Before(due)) {
+			due = each.due
+		}
+	}
+	if !due.IsZero() && due.Before(turn.Add(w.pace.Fast)) {
+		at = due
+		if at.Before(soonest) {
+			at = soonest
+		}
+	}
+	return at, at.Before(turn), w.replan
+}
+
+// names lists what is watched, each once; nil ends the running. Whatever look was wanted by now is about to be made.
+func (w *Watcher) names() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	now := time.Now()
 	seen := map[string]bool{}
 	var names []string
 	for each := range w.watches {
+		if !each.due.After(now) {
+			each.due = time.Time{}
+		}
 		if !seen[each.name] {
 			seen[each.name] = true
 			names = append(names, each.name)
 		}
 	}
 	w.running = names != nil
-	return names, w.hurry
+	return names
 }
 
 // lookAt asks for the environments, and tells every watch. It reports whether anything changed since the last look.

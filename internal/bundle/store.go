@@ -73,6 +73,15 @@ func (s *Store) Put(ctx context.Context, bucket, key, digest string, open func()
 	return explain(err, "upload of", bucket, key)
 }
 
+// Exists reports whether there is an object under the key.
+func (s *Store) Exists(ctx context.Context, bucket, key string) (bool, error) {
+	_, err := s.S3.HeadObject(ctx, &s3.HeadObjectInput{Bucket: aws.String(bucket), Key: aws.String(key)})
+	if failedWith(err, http.StatusNotFound) {
+		return false, nil
+	}
+	return err == nil, explain(err, "look at", bucket, key)
+}
+
 func (s *Store) upload(ctx context.Context, bucket, key, digest string, sum []byte, content io.Reader) error {
 	checked := &checkedReader{content: content, sum: sha256.New(), want: digest}
 	manager := transfermanager.New(s.S3, func(o *transfermanager.Options) {

@@ -57,6 +57,8 @@ type Result struct {
 	LeftOn string `json:"leftOn,omitempty"`
 	// Good is the version to return to from now on: the environment's last good version, if any.
 	Good *Version `json:"good,omitempty"`
+	// Configuration is the digest of the environment's settings as the deployment left them; empty when unknown.
+	Configuration string `json:"configuration,omitempty"`
 }
 
 // Observation is what the platform said about an environment at one moment. Nothing in it is proof
@@ -117,14 +119,20 @@ const (
 	VerdictUnhealthy Verdict = "unhealthy"
 	// VerdictLate means: the update was still going on at the deadline.
 	VerdictLate Verdict = "late"
+	// VerdictWorse means: while both served, the new version answered clearly worse than the old one.
+	VerdictWorse Verdict = "worse"
 )
 
 // Proof is what a wait for health saw.
 type Proof struct {
 	Verdict Verdict `json:"verdict"`
 	// Reason is one sentence for people.
-	Reason   string      `json:"reason,omitempty"`
+	Reason string `json:"reason,omitempty"`
+	// Cause is the kind of failure, where the verdict alone does not say it.
+	Cause    ErrorType   `json:"cause,omitempty"`
 	Observed Observation `json:"observed"`
+	// Configuration is the digest of the environment's settings when it was proven healthy.
+	Configuration string `json:"configuration,omitempty"`
 	// Evidence is bounded: the warnings and errors among the events, and the causes of ill health.
 	Evidence []string `json:"evidence,omitempty"`
 }

@@ -36,7 +36,7 @@ const (
 	EnvironmentBusy ErrorType = "EnvironmentBusy"
 	// EnvironmentFrozen: nothing is deployed there until it is thawed.
 	EnvironmentFrozen ErrorType = "EnvironmentFrozen"
-	// Drift: the environment is not on the version that was last deployed there.
+	// Drift: the environment is not on the version that was last deployed there, or not configured as it was then.
 	Drift ErrorType = "Drift"
 	// UpdateFailed: Beanstalk did not bring the environment to the wanted version.
 	UpdateFailed ErrorType = "UpdateFailed"
@@ -44,8 +44,10 @@ const (
 	Unhealthy ErrorType = "Unhealthy"
 	// DeadlineExceeded: the stage's deadline passed before the proof.
 	DeadlineExceeded ErrorType = "DeadlineExceeded"
-	// CheckFailed: the stage's own HTTP check did not pass.
+	// CheckFailed: the stage's own HTTP check, or its probe, did not pass.
 	CheckFailed ErrorType = "CheckFailed"
+	// AlarmRaised: a CloudWatch alarm that the stage names is in state ALARM.
+	AlarmRaised ErrorType = "AlarmRaised"
 	// Rejected: a person said no at a gate, or nobody answered in time.
 	Rejected ErrorType = "Rejected"
 	// Aborted: a person ended the run.

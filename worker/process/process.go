@@ -19,6 +19,7 @@ import (
 	"go.temporal.io/sdk/worker"
 
 	"gravity/activities"
+	"gravity/internal/alarms"
 	"gravity/internal/beanstalk"
 	"gravity/internal/bundle"
 	"gravity/internal/github"
@@ -72,17 +73,22 @@ func Start(o Options) (*Process, error) {
 		o.Log.Warn("this machine does not let a command be contained: what a build starts and hides may outlive it; run builds on workers of their own")
 	}
 	platform := beanstalk.New(o.AWS, o.Pace)
+	bundles := &bundle.Store{S3: s3.NewFromConfig(o.AWS, pathStyle(o.AWS))}
+	probes := filepath.Join(o.Directory, "probes")
+	if err := os.MkdirAll(probes, 0o700); err != nil {
+		return nil, fmt.Errorf("making the probes' directory: %w", err)
+	}
 	build := &activities.Build{
 		Sources: &source.Cache{
 			Root: filepath.Join(o.Directory, "mirrors"), AllowLocal: o.LocalRepositories, Credentials: o.Credentials, Log: o.Log,
 		},
 		Workspaces: workspaces,
-		Store:      &bundle.Store{S3: s3.NewFromConfig(o.AWS, pathStyle(o.AWS))},
+		Store:      bundles,
 		Platform:   platform,
 		TaskQueue:  hostQueue(),
 	}
 	p := &Process{workers: []worker.Worker{
-		o.workflowWorker(), o.platformWorker(platform), o.checkoutWorker(build), o.hostWorker(build), o.gitHubWorker(),
+		o.workflowWorker(), o.platformWorker(platform, bundles, probes), o.checkoutWorker(build), o.hostWorker(build), o.gitHubWorker(),
 	}}
 	for i, each := range p.workers {
 		if err := each.Start(); err != nil {
@@ -120,13 +126,21 @@ func (o Options) workflowWorker() worker.Worker {
 }
 
 // The steps that call AWS or ask the site. Nearly all of them wait, so many fit into one process.
-func (o Options) platformWorker(platform *beanstalk.Client) worker.Worker {
+func (o Options) platformWorker(platform *beanstalk.Client, bundles *bundle.Store, probeDirectory string) worker.Worker {
+	watched := alarms.New(o.AWS, o.Pace.Slow)
+	site, probes := activities.NewSite(), &activities.Probes{Directory: probeDirectory}
+
 	options := o.worker()
 	options.MaxConcurrentActivityExecutionSize = 2000
 	options.DisableWorkflowWorker = true
 	w := worker.New(o.Temporal, workflows.PlatformQueue, options)
-	w.RegisterActivity(&activities.Beanstalk{Client: platform})
-	w.RegisterActivity(activities.NewSite())
+	w.RegisterActivity(&activities.Beanstalk{Client: platform, Alarms: watched, Bundles: bundles})
+	w.RegisterActivity(&activities.Alarms{Client: watched})
+	w.RegisterActivity(site)
+	w.RegisterActivity(probes)
+	w.RegisterActivity(&activities.Bake{
+		Platform: platform, Alarms: watched, Site: site, Probes: probes, Calm: o.Pace.Events, Hurry: o.Pace.Fast, Attentive: o.Pace.Slow,
+	})
 	w.RegisterActivity(&activities.Versions{Client: platform, Temporal: o.Temporal})
 	w.RegisterActivity(&activities.Drift{Client: platform, Temporal: o.Temporal})
 	return w

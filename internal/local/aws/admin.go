@@ -22,6 +22,7 @@ const adminPath = "/_stand-in/"
 //	GET  /_stand-in/faults         what goes wrong at present
 //	PUT  /_stand-in/faults         what is to go wrong from now on (the JSON of Faults)
 //	GET  /_stand-in/calls          how many calls were received, by operation
+//	POST /_stand-in/alarms         an alarm goes off, or quiet: {"name": …, "state": "ALARM", "reason": …}
 //	POST /_stand-in/manual-change  somebody deploys by hand: {"environment": …, "version": …}
 //
 // It takes no credentials, and so listens where the stand-in does: on this machine. A browser
@@ -42,6 +43,18 @@ func (s *Server) admin() http.Handler {
 		reply(w, wanted)
 	})
 	mux.HandleFunc("GET "+adminPath+"calls", func(w http.ResponseWriter, _ *http.Request) { reply(w, s.Calls()) })
+	mux.HandleFunc("POST "+adminPath+"alarms", func(w http.ResponseWriter, r *http.Request) {
+		var change struct{ Name, State, Reason string }
+		err := decode(r, &change)
+		if err == nil {
+			err = s.SetAlarm(change.Name, change.State, change.Reason)
+		}
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		w.WriteHeader(http.StatusAccepted)
+	})
 	mux.HandleFunc("POST "+adminPath+"manual-change", func(w http.ResponseWriter, r *http.Request) {
 		var change struct{ Environment, Version string }
 		err := decode(r, &change)

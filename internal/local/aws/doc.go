@@ -1,4 +1,4 @@
-// Package aws is the local stand-in for Elastic Beanstalk and S3. It speaks their wire protocols
+// Package aws is the local stand-in for Elastic Beanstalk, S3 and CloudWatch's alarms. It speaks their wire protocols
 // on one endpoint, runs applications as real processes behind a real load balancer, and behaves
 // as the platform does, its failures included.
 //
@@ -15,9 +15,12 @@
 // understands. Environments are of the web server tier (others are refused), with an application
 // load balancer; they cannot be terminated without their resources. There is no automatic scaling
 // by load: instances are as many as MinSize says, and one that dies is replaced. Managed platform
-// updates, custom platforms, builds by CodeBuild, log analysis, alarms and notifications do not
+// updates, custom platforms, builds by CodeBuild, log analysis and notifications do not
 // exist. Options of namespaces that have no meaning here are taken and do nothing; of processes,
 // only the default one is served.
+//
+// Of CloudWatch there are metric alarms (PutMetricAlarm, SetAlarmState, DescribeAlarms, DeleteAlarms), in
+// both protocols that clients use, and no metrics: an alarm stays in the state into which it was put.
 //
 // An instance is a folder and the processes that the bundle's Procfile starts in it, with PORT and
 // the environment properties set; Buildfile and .platform/hooks (prebuild, predeploy, postdeploy)

@@ -99,6 +99,9 @@ func (s *Server) answer(called service.Service, name, operation string, request 
 }
 
 func send(w http.ResponseWriter, request service.Request, answer service.Response) {
+	for name, values := range answer.Header {
+		w.Header()[name] = values
+	}
 	w.Header().Set("Content-Type", answer.Type)
 	w.Header().Set("x-amzn-RequestId", request.ID)
 	w.WriteHeader(answer.Status)

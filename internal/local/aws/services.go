@@ -6,12 +6,13 @@ import (
 	"os"
 	"path/filepath"
 
+	"gravity/internal/local/aws/alarms"
 	"gravity/internal/local/aws/service"
 )
 
 // furtherServices are the services of the endpoint beside Elastic Beanstalk and S3.
 func furtherServices() []service.Registration {
-	return []service.Registration{}
+	return []service.Registration{alarms.Registration()}
 }
 
 // openServices opens every service that answers calls, by the name that its clients sign for.

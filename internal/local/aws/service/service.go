@@ -61,7 +61,8 @@ type Request struct {
 // Response is the answer to a call.
 type Response struct {
 	Status int
-	Type   string // of the body
+	Type   string      // of the body
+	Header http.Header // further ones that the protocol wants
 	Body   []byte
 }
 
