@@ -80,7 +80,7 @@ func (b *Bake) questions(input BakeInput) []question {
 	}
 	if health.Probe != nil {
 		questions = append(questions, question{"probe", b.Calm, func(ctx context.Context) (beanstalk.Complaint, error) {
-			return failing(b.Probes.run(ctx, ProbeInput{Probe: *health.Probe, URL: siteURL(health.Check, input.Address), Version: input.Version}, &lastLine{}))
+			return failing(b.Probes.run(ctx, ProbeInput{Probe: *health.Probe, Check: health.Check, Address: input.Address, Version: input.Version}, &lastLine{}))
 		}})
 	}
 	return questions

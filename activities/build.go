@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"time"
 
-
 	"gravity/internal/beanstalk"
 	"gravity/internal/bundle"
 	"gravity/internal/delivery"

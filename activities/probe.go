@@ -23,8 +23,10 @@ type Probes struct {
 // ProbeInput is a stage's probe of a version at an environment's address.
 type ProbeInput struct {
 	Probe delivery.Probe `json:"probe"`
-	// URL is where the application is asked.
-	URL     string           `json:"url"`
+	// Check is the stage's, if it has one: its URL is where the application is asked.
+	Check *delivery.Check `json:"check,omitempty"`
+	// Address is the environment's public host.
+	Address string           `json:"address"`
 	Version delivery.Version `json:"version"`
 }
 
@@ -44,7 +46,7 @@ func (p *Probes) run(ctx context.Context, input ProbeInput, latest *lastLine) er
 	result, err := runner.Run(ctx, runner.Command{
 		Line: input.Probe.Run, Dir: folder, Scratch: p.Directory, Timeout: input.Probe.Timeout.Std(),
 		Variables: map[string]string{
-			"GRAVITY_URL":      input.URL,
+			"GRAVITY_URL":      siteURL(input.Check, input.Address),
 			"GRAVITY_VERSION":  input.Version.Label,
 			"GRAVITY_REVISION": input.Version.Revision.SHA,
 		},

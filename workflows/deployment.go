@@ -19,6 +19,8 @@ type DeploymentInput struct {
 	Good *delivery.Version `json:"good,omitempty"`
 	// LeftOn is the label that the last deployment left there; empty when unknown.
 	LeftOn string `json:"leftOn,omitempty"`
+	// Configuration is the digest of the environment's settings that the last deployment left; empty when unknown.
+	Configuration string `json:"configuration,omitempty"`
 }
 
 // Phase is where a deployment stands.
@@ -30,6 +32,7 @@ const (
 	PhaseUpdate   Phase = "update"
 	PhaseHealth   Phase = "health"
 	PhaseVerify   Phase = "verify"
+	PhaseBake     Phase = "bake"
 	PhaseRollback Phase = "rollback"
 	PhaseEnded    Phase = "ended"
 )
@@ -38,8 +41,8 @@ const (
 // happens, the environment ends on a version that was proven healthy there, or the result says
 // that a person is needed.
 //
-// It accepts AbortSignal and answers StatusQuery. It completes when the version is proven healthy; otherwise it
-// fails with the delivery.ErrorType of the cause as the error's type and the delivery.Result as details.
+// It accepts AbortSignal and EndBakeSignal, and answers StatusQuery. It completes when the version is proven
+// healthy, and stayed so for its bake; otherwise it fails with the delivery.ErrorType of the cause as the error's type and the delivery.Result as details.
 func Deployment(ctx workflow.Context, input DeploymentInput) (delivery.Result, error) {
 	ctx, cancel := workflow.WithCancel(ctx)
 	d := &deployment{input: input, good: input.Good}
@@ -47,6 +50,9 @@ func Deployment(ctx workflow.Context, input DeploymentInput) (delivery.Result, e
 		return delivery.Result{}, err
 	}
 	failure := d.attempt(ctx)
+	if failure == nil {
+		failure = d.bake(ctx)
+	}
 	if failure == nil {
 		return d.end(ctx, d.deployed())
 	}
@@ -65,7 +71,12 @@ type deployment struct {
 	sent bool
 	// accepted is true once the platform is known to have taken the update.
 	accepted bool
-	evidence []string
+	// proven is what the environment was when it was last proven healthy, and configuration the digest
+	// of its settings then.
+	proven        delivery.Observation
+	configuration string
+	baking        baking
+	evidence      []string
 }
 
 func (d *deployment) setup(ctx workflow.Context, cancel workflow.CancelFunc) error {
@@ -82,6 +93,7 @@ func (d *deployment) setup(ctx workflow.Context, cancel workflow.CancelFunc) err
 		d.aborted = &answer
 		cancel() // stops the step under way; a rollback under way is seen through
 	})
+	d.whenBakeEnds(ctx)
 	return nil
 }
 
@@ -137,6 +149,7 @@ func (d *deployment) precheck(ctx workflow.Context, until time.Time) error {
 	var checked activities.Prechecked
 	err = workflow.ExecuteActivity(callOptions(ctx, "check what to deploy and where to return to"), beanstalk.Precheck, activities.PrecheckInput{
 		Found: d.found, Wanted: d.wanted(), Good: d.input.Good, Strategy: d.stage().Strategy, Accept: d.stage().Health.Accept,
+		Drift: d.stage().Drift, LeftOn: d.input.LeftOn, Configuration: d.input.Configuration, Alarms: d.stage().Health.Alarms,
 	}).Get(ctx, &checked)
 	if err != nil {
 		return err
@@ -176,18 +189,36 @@ func (d *deployment) prove(ctx workflow.Context, version delivery.Version, start
 		return err
 	}
 	d.evidence = append(d.evidence, proof.Evidence...)
+	if err := failureOfProof(proof); err != nil {
+		return err
+	}
+	d.proven, d.configuration = proof.Observed, proof.Configuration
+	return d.verify(ctx, proof.Observed, version)
+}
+
+// failureOfProof is the error that a wait for health ended with; nil when it ended well.
+func failureOfProof(proof delivery.Proof) error {
+	kind := proof.Cause
 	switch proof.Verdict {
 	case delivery.VerdictHealthy:
+		return nil
 	case delivery.VerdictNotUpdated:
-		return &delivery.Error{Type: delivery.UpdateFailed, Message: proof.Reason}
-	case delivery.VerdictUnhealthy:
-		return &delivery.Error{Type: delivery.Unhealthy, Message: proof.Reason}
+		kind = orElse(kind, delivery.UpdateFailed)
+	case delivery.VerdictUnhealthy, delivery.VerdictWorse:
+		kind = orElse(kind, delivery.Unhealthy)
 	case delivery.VerdictLate:
-		return &delivery.Error{Type: delivery.DeadlineExceeded, Message: proof.Reason}
+		kind = orElse(kind, delivery.DeadlineExceeded)
 	default:
 		return delivery.Errorf(delivery.Unhealthy, "unknown verdict %q", proof.Verdict)
 	}
-	return d.verify(ctx, proof.Observed, version)
+	return &delivery.Error{Type: kind, Message: proof.Reason}
+}
+
+func orElse(kind, fallback delivery.ErrorType) delivery.ErrorType {
+	if kind == "" {
+		return fallback
+	}
+	return kind
 }
 
 func (d *deployment) awaitHealth(ctx workflow.Context, version delivery.Version, started activities.Update) (delivery.Proof, error) {
@@ -197,22 +228,46 @@ func (d *deployment) awaitHealth(ctx workflow.Context, version delivery.Version,
 	limit := deadline + d.stage().Health.Settle.Std() + d.stage().Health.Steady.Std()
 	err := workflow.ExecuteActivity(waitOptions(ctx, limit, "wait for the health of "+version.Label), beanstalk.AwaitHealth, activities.AwaitHealthInput{
 		Application: d.application(), Environment: d.environment(), EnvironmentID: d.found.ID,
-		Version: version.Label, Started: started, Health: d.stage().Health,
+		Version: version.Label, Started: started, Health: d.rules(version),
 		Deadline: workflow.Now(ctx).Add(deadline),
 	}).Get(ctx, &proof)
 	return proof, err
 }
 
-// verify asks the application itself, from outside, as its users do.
+// rules are what a version has to satisfy. The way back is not held to the stage's alarms, which take their
+// time to notice that what raised them is gone, nor compared with the version that failed.
+func (d *deployment) rules(version delivery.Version) delivery.Health {
+	rules := d.stage().Health
+	if version.Label != d.wanted().Label {
+		rules.Alarms, rules.Compare = nil, nil
+	}
+	return rules
+}
+
+// verify asks the application itself, from outside, as its users do, and in whatever way the team has found
+// a single request not to suffice.
 func (d *deployment) verify(ctx workflow.Context, observed delivery.Observation, version delivery.Version) error {
-	check := d.stage().Health.Check
-	if check == nil || d.adopted(version) {
+	check, probe := d.stage().Health.Check, d.stage().Health.Probe
+	if d.adopted(version) {
 		return nil
 	}
-	d.enter(ctx, PhaseVerify, "asks "+check.Path)
-	var site *activities.Site
-	return workflow.ExecuteActivity(checkOptions(ctx, *check), site.Check, activities.CheckInput{
-		Check: *check, Address: observed.Address, Version: version,
+	if check != nil {
+		d.enter(ctx, PhaseVerify, "asks "+check.Path)
+		var site *activities.Site
+		err := workflow.ExecuteActivity(checkOptions(ctx, *check), site.Check, activities.CheckInput{
+			Check: *check, Address: observed.Address, Version: version,
+		}).Get(ctx, nil)
+		if err != nil {
+			return err
+		}
+	}
+	if probe == nil {
+		return nil
+	}
+	d.enter(ctx, PhaseVerify, "runs the stage's probe")
+	var probes *activities.Probes
+	return workflow.ExecuteActivity(probeOptions(ctx, *probe), probes.Probe, activities.ProbeInput{
+		Probe: *probe, Check: check, Address: observed.Address, Version: version,
 	}).Get(ctx, nil)
 }
 
@@ -227,7 +282,7 @@ func (d *deployment) deployed() delivery.Result {
 	wanted := d.wanted()
 	return delivery.Result{
 		Outcome: delivery.OutcomeDeployed, LeftOn: wanted.Label, Good: &wanted,
-		Reason: "healthy on " + wanted.Label,
+		Reason: "healthy on " + wanted.Label + d.baking.ended(),
 	}
 }
 
@@ -235,6 +290,11 @@ func (d *deployment) deployed() delivery.Result {
 func (d *deployment) end(ctx workflow.Context, result delivery.Result) (delivery.Result, error) {
 	result.RequestID = d.input.Request.ID
 	result.Evidence = lastOf(d.evidence, maxEvidence)
+	switch result.Outcome {
+	case delivery.OutcomeDeployed, delivery.OutcomeTakenBack, delivery.OutcomeRolledBack:
+		result.Configuration = d.configuration
+	default: // nobody knows, or nothing was changed
+	}
 	d.status.Result = &result
 	ctx, _ = workflow.NewDisconnectedContext(ctx)
 	d.enter(ctx, PhaseEnded, string(result.Outcome)+": "+result.Reason)

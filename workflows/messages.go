@@ -20,6 +20,9 @@ const (
 	RejectSignal = "reject"
 	// AbortSignal ends a run, or a deployment, at any moment; the environment is left on its last good version.
 	AbortSignal = "abort"
+	// EndBakeSignal ends a deployment's bake before its time, in success. Only environments send it, when a newer
+	// request comes; it may come before the bake begins.
+	EndBakeSignal = "end-bake"
 )
 
 // Updates. Unlike signals they are answered: a wrong one is refused at once, with the reason.

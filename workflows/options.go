@@ -149,6 +149,34 @@ func waitOptions(ctx workflow.Context, limit time.Duration, summary string) work
 	})
 }
 
+// bakeOptions: like waitOptions, but when nobody could watch for a while, that says nothing against the version;
+// so it may be a day late. An abort or a newer request does not wait for the end of the watching, which
+// changes nothing.
+func bakeOptions(ctx workflow.Context, bake time.Duration, summary string) workflow.Context {
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		TaskQueue:              PlatformQueue,
+		ScheduleToCloseTimeout: bake + 24*time.Hour,
+		HeartbeatTimeout:       heartbeat,
+		RetryPolicy:            networkRetry,
+		Summary:                summary,
+	})
+}
+
+// probeOptions: the runner ends the command at its own timeout, so Temporal's comes later. Its failure is final, so
+// only trouble with the worker is retried.
+func probeOptions(ctx workflow.Context, probe delivery.Probe) workflow.Context {
+	longest := probe.Timeout.Std() + time.Minute
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		TaskQueue:              PlatformQueue,
+		StartToCloseTimeout:    longest,
+		ScheduleToCloseTimeout: 3 * longest,
+		HeartbeatTimeout:       heartbeat,
+		WaitForCancellation:    true,
+		RetryPolicy:            networkRetry,
+		Summary:                "run the probe",
+	})
+}
+
 // checkOptions: long enough for every request of a check to take as long as it may. Its failure is
 // final, so only trouble with the worker is retried.
 func checkOptions(ctx workflow.Context, check delivery.Check) workflow.Context {

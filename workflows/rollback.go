@@ -31,11 +31,14 @@ func (d *deployment) takeBack(ctx workflow.Context, failure error) delivery.Resu
 // settle ends our update if it is still under way, waits for the end of anybody else's, and so
 // comes to an environment that can be judged.
 func (d *deployment) settle(ctx workflow.Context) (delivery.Observation, error) {
+	if d.baking.settled != nil {
+		return *d.baking.settled, nil // a failed bake has just looked, and nothing of ours is under way
+	}
 	var beanstalk *activities.Beanstalk
 	var observed delivery.Observation
 	patience := d.stage().Deadline.Std() + rollbackPatience
 	err := workflow.ExecuteActivity(waitOptions(ctx, patience, "abort what is under way"), beanstalk.Settle, activities.SettleInput{
-		Found: d.found, Abort: d.accepted, Until: workflow.Now(ctx).Add(patience),
+		Found: d.found, Abort: d.accepted && !d.baking.begun, Until: workflow.Now(ctx).Add(patience),
 	}).Get(ctx, &observed)
 	return observed, err
 }
@@ -88,9 +91,10 @@ func (d *deployment) untouched(observed delivery.Observation) bool {
 }
 
 // somebodyElses reports whether what happened to the environment is not ours: the platform never
-// told us that it took our update, and our version is not there. Others' work is not rolled back.
+// told us that it took our update, and our version is not there; or somebody came during the bake. Others'
+// work is not rolled back.
 func (d *deployment) somebodyElses(observed delivery.Observation) bool {
-	return !d.accepted && observed.VersionLabel != d.wanted().Label
+	return d.baking.taken || (!d.accepted || d.baking.begun) && observed.VersionLabel != d.wanted().Label
 }
 
 // worthReturning reports whether the last good version has a chance of being better than what is

@@ -1,0 +1,219 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	sdk "github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/elasticbeanstalk"
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/api/enums/v1"
+
+	"gravity/internal/delivery"
+	"gravity/internal/local/aws"
+	"gravity/internal/local/aws/faults"
+	"gravity/workflows"
+)
+
+// oneStage gives the pipeline staging alone, with more keys.
+func oneStage(t *testing.T, keys ...string) func(*stackOptions) {
+	return func(o *stackOptions) {
+		config := siteConfig[:strings.Index(siteConfig, "        health: {check: {path: /health}}")]
+		for _, key := range keys {
+			config += "        " + key + "\n"
+		}
+		require.NoError(t, os.WriteFile(filepath.Join(o.Site, "gravity.yaml"), []byte(config), 0o644))
+	}
+}
+
+// start starts the run of the newest revision.
+func (w *world) start() string {
+	w.t.Helper()
+	head, err := w.working.Head(w.t.Context())
+	require.NoError(w.t, err)
+	started, err := startRun(w.t.Context(), w.client, w.config.Pipelines[0], delivery.Revision{SHA: head, Ref: "refs/heads/main"}, false)
+	require.NoError(w.t, err)
+	return started.RunID
+}
+
+// baking waits until a deployment on staging is in its bake, and answers with its ID.
+func (w *world) baking(number int) string {
+	w.t.Helper()
+	id := delivery.DeploymentID("site", "site-staging", number)
+	w.eventually(id+" bakes", func() bool {
+		answer, err := w.client.QueryWorkflow(w.t.Context(), id, "", workflows.StatusQuery)
+		var status workflows.DeploymentStatus
+		return err == nil && answer.Get(&status) == nil && status.Phase == workflows.PhaseBake
+	})
+	return id
+}
+
+// endBake ends a deployment's bake as its environment does when a newer request comes.
+func (w *world) endBake(deployment string) {
+	w.t.Helper()
+	require.NoError(w.t, w.client.SignalWorkflow(w.t.Context(), deployment, "", workflows.EndBakeSignal,
+		workflows.Answer{By: "Environment", Reason: "a newer request: site-3"}))
+}
+
+// eventAt is when the platform last said something of staging.
+func (w *world) eventAt(says string) time.Time {
+	w.t.Helper()
+	api := elasticbeanstalk.NewFromConfig(w.platform.Config())
+	out, err := api.DescribeEvents(w.t.Context(), &elasticbeanstalk.DescribeEventsInput{EnvironmentName: sdk.String("site-staging")})
+	require.NoError(w.t, err)
+	for _, event := range out.Events { // newest first
+		if strings.Contains(sdk.ToString(event.Message), says) {
+			return *event.EventDate
+		}
+	}
+	require.Fail(w.t, "no such event: "+says)
+	return time.Time{}
+}
+
+func TestAVersionThatFallsIllDuringItsBakeIsTakenBackAndANewerRequestEndsABakeEarly(t *testing.T) {
+	w := newWorld(t, oneStage(t, "bake: 1h", `health: {check: {path: /health}, probe: {run: 'test -n "$GRAVITY_URL"'}}`))
+	first := w.start()
+	w.endBake(w.baking(1))
+	released := w.ended(first)
+	require.Equal(t, workflows.StateSucceeded, released.State, released.Detail)
+	require.Contains(t, released.Stages[0].Detail, "bake ended early: a newer request: site-3")
+
+	runID := w.push("a change that is good at first", goodChange)
+	deployment := w.baking(2)
+	ill := w.observe("site-staging")
+	require.NotEqual(t, released.Version, ill.VersionLabel)
+	require.NoError(t, w.platform.SetFaults(aws.Faults{Instances: []faults.Instance{{Kind: faults.Hang, Version: ill.VersionLabel}}}))
+	status := w.ended(runID)
+	require.Equal(t, workflows.StateFailed, status.State, status.Detail)
+	require.Equal(t, released.Version, status.Stages[0].LeftOn, status.Detail)
+	require.Contains(t, status.Detail, "did not stay healthy")
+	require.NotEmpty(t, status.Stages[0].Evidence)
+	w.provenOn(released.Version)
+	took := w.eventAt("Environment update is starting.").Sub(w.eventAt("Environment health has transitioned from Ok to Severe."))
+	t.Logf("from failed health to the rollback's update: %s, of which %s is the steady time", took, 50*time.Millisecond)
+	require.Less(t, took, 2*time.Second+50*time.Millisecond)
+	w.record(deployment, "Deployment", "bake-failed")
+	w.record(delivery.DeploymentID("site", "site-staging", 1), "Deployment", "bake-ended-early")
+}
+
+func TestABakeThatNothingHappensInEndsGoodAndAnAbortDuringItTakesBack(t *testing.T) {
+	w := newWorld(t, oneStage(t, "bake: 2s", "health: {check: {path: /health}}"))
+	released := w.ended(w.start())
+	require.Equal(t, workflows.StateSucceeded, released.State, released.Detail)
+	deployment := delivery.DeploymentID("site", "site-staging", 1)
+	count, byType := w.events(deployment)
+	t.Logf("%d events: %v", count, byType)
+	w.record(deployment, "Deployment", "baked")
+
+	runID := w.push("a change of mind", goodChange)
+	w.baking(2)
+	require.NoError(t, w.client.SignalWorkflow(t.Context(), runID, "", workflows.AbortSignal, workflows.Answer{By: "ana", Reason: "the numbers look odd"}))
+	aborted := w.ended(runID)
+	require.Equal(t, workflows.StateAborted, aborted.State, aborted.Detail)
+	require.Contains(t, aborted.Detail, "the numbers look odd")
+	require.Equal(t, released.Version, aborted.Stages[0].LeftOn)
+	w.provenOn(released.Version)
+}
+
+func TestAlarmsHaveToExistAndOneThatIsRaisedDuringTheBakeTakesBack(t *testing.T) {
+	w := newWorld(t, oneStage(t, "bake: 1h", "health: {alarms: [site-errors]}"))
+	refused := w.ended(w.start())
+	require.Equal(t, workflows.StateFailed, refused.State)
+	require.Contains(t, refused.Detail, "site-errors")
+	require.Zero(t, w.updates(), "nothing was changed")
+
+	require.NoError(t, w.platform.SetAlarm("site-errors", "OK", "Quiet."))
+	first := w.push("a good change", goodChange)
+	w.endBake(w.baking(2))
+	released := w.ended(first)
+	require.Equal(t, workflows.StateSucceeded, released.State, released.Detail)
+
+	second := w.push("another good change", goodChange)
+	w.baking(3)
+	require.NoError(t, w.platform.SetAlarm("site-errors", "ALARM", "Threshold Crossed: 1 datapoint was greater than the threshold (1.0)."))
+	status := w.ended(second)
+	require.Equal(t, workflows.StateFailed, status.State, status.Detail)
+	require.Contains(t, status.Detail, "alarm site-errors is raised: Threshold Crossed")
+	require.Equal(t, released.Version, status.Stages[0].LeftOn)
+	w.provenOn(released.Version)
+}
+
+func TestAVersionThatIsSlowerThanTheOldOneIsTakenBackBeforeItGetsAllTheTraffic(t *testing.T) {
+	w := newWorld(t, func(o *stackOptions) {
+		oneStage(t, "strategy: traffic-splitting", "health: {check: {path: /health}, compare: {latency: 5, least: 2}}")(o)
+		o.Platform.HealthInterval = 300 * time.Millisecond
+		o.Platform.OptionScale = 1.0 / 10 // the evaluation takes half a minute
+		o.Platform.ConsecutiveChecks = 2
+	})
+	released := w.ended(w.start())
+	require.Equal(t, workflows.StateSucceeded, released.State, released.Detail)
+	address := "http://" + w.observe("site-staging").Address
+	users := startLoad(t.Context(), []string{address, address, address, address})
+	defer users.stop()
+	next := w.push("a change that is slow", goodChange)
+	var version string
+	w.eventually("the version is known", func() bool {
+		status, err := w.runStatus(t.Context(), next)
+		version = status.Version
+		return err == nil && version != ""
+	})
+	require.NoError(t, w.platform.SetFaults(aws.Faults{Instances: []faults.Instance{
+		{Kind: faults.Slow, Version: version, Delay: faults.Duration(200 * time.Millisecond)},
+	}}))
+	status := w.ended(next)
+	require.Equal(t, workflows.StateFailed, status.State, status.Detail)
+	require.Contains(t, status.Detail, "does worse on "+version)
+	require.Equal(t, released.Version, status.Stages[0].LeftOn)
+	require.Equal(t, 1, w.platform.Calls()["AbortEnvironmentUpdate"])
+	w.provenOn(released.Version)
+	_, failed, why := users.stop()
+	require.Zero(t, failed, why)
+}
+
+func TestABakeGoesOnWhereItWasAfterItsWorkerDied(t *testing.T) {
+	const bake = 30 * time.Second
+	w := newWorld(t, func(o *stackOptions) {
+		oneStage(t, "bake: "+bake.String(), "health: {check: {path: /health}}")(o)
+		o.NoWorker = true
+	})
+	kill := w.startWorkerProcess()
+	runID := w.start()
+	deployment := w.baking(1)
+	began := time.Now()
+	kill()
+	defer w.startWorkerProcess()()
+	status := w.ended(runID)
+	require.Equal(t, workflows.StateSucceeded, status.State, status.Detail)
+	// A heartbeat has to be missed for 20 s first; a bake that began anew would take that much longer.
+	require.InDelta(t, bake.Seconds(), time.Since(began).Seconds(), 8)
+	_, byType := w.events(deployment)
+	require.Equal(t, 1, byType[enums.EVENT_TYPE_ACTIVITY_TASK_FAILED]+byType[enums.EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT]+1, "attempts leave no events")
+}
+
+// events counts the events of a workflow's history, by type.
+func (w *world) events(workflowID string) (count int, byType map[enums.EventType]int) {
+	w.t.Helper()
+	byType = map[enums.EventType]int{}
+	events := w.client.GetWorkflowHistory(w.t.Context(), workflowID, "", false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	for events.HasNext() {
+		event, err := events.Next()
+		require.NoError(w.t, err)
+		count++
+		byType[event.GetEventType()]++
+	}
+	return count, byType
+}
+
+// A plain deployment that goes well has to stay short, whatever else a stage can ask for.
+func TestADeploymentThatGoesWellHasFewEvents(t *testing.T) {
+	w := newWorld(t, oneStage(t, "health: {check: {path: /health}}"))
+	require.Equal(t, workflows.StateSucceeded, w.ended(w.start()).State)
+	environment, _ := w.events(delivery.EnvironmentID("site", "site-staging"))
+	deployment, byType := w.events(delivery.DeploymentID("site", "site-staging", 1))
+	t.Log(fmt.Sprintf("%d events of the environment, %d of the deployment", environment, deployment), byType)
+	require.LessOrEqual(t, environment+deployment, 60)
+}
