@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"time"
 
 	"gravity/internal/alarms"
 	"gravity/internal/delivery"
@@ -10,6 +11,8 @@ import (
 // Alarms reads CloudWatch alarms.
 type Alarms struct {
 	Client *alarms.Client
+	// Pause is the time between two looks at alarms that are waited for. Default 15 s.
+	Pause time.Duration
 }
 
 // AlarmsInput names the alarms.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	workflowpb "go.temporal.io/api/workflow/v1"
 	"go.temporal.io/sdk/activity"
@@ -40,11 +41,13 @@ const maxReported = 50
 
 // leftBehind is the part of an environment's status that says what was left there.
 type leftBehind struct {
-	Application string    `json:"application"`
-	Environment string    `json:"environment"`
-	LeftOn      string    `json:"leftOn"`
-	Running     *struct{} `json:"running"`
-	Drift       *struct {
+	Application string `json:"application"`
+	Environment string `json:"environment"`
+	LeftOn      string `json:"leftOn"`
+	// Configuration is the digest of the settings that were left; empty when unknown.
+	Configuration string    `json:"configuration"`
+	Running       *struct{} `json:"running"`
+	Drift         *struct {
 		What string `json:"what"`
 	} `json:"drift"`
 }
@@ -67,7 +70,11 @@ func (d *Drift) Look(ctx context.Context, input LookInput) (DriftReport, error) 
 	}
 	for _, left := range all {
 		activity.RecordHeartbeat(ctx, left.Environment)
-		what := compare(left, observed)
+		what, err := d.compare(ctx, left, observed)
+		if err != nil {
+			report.Trouble = note(report.Trouble, err.Error())
+			continue
+		}
 		if what != "" {
 			report.Drifted = note(report.Drifted, what)
 		}
@@ -110,18 +117,28 @@ func (l leftBehind) known(what string) bool {
 }
 
 // compare says in words what is different; "" when nothing is, or when somebody's update is under way.
-func compare(left leftBehind, observed []delivery.Observation) string {
+func (d *Drift) compare(ctx context.Context, left leftBehind, observed []delivery.Observation) (string, error) {
 	i := slices.IndexFunc(observed, func(o delivery.Observation) bool {
 		return o.Application == left.Application && o.Name == left.Environment && o.Status != "Terminated"
 	})
 	switch {
 	case i < 0:
-		return fmt.Sprintf("%s is gone: it was terminated, or has another name now", left.Environment)
-	case !observed[i].Ready() || observed[i].VersionLabel == left.LeftOn:
-		return ""
-	default:
-		return fmt.Sprintf("%s is on version %q, and Gravity left it on %q", left.Environment, observed[i].VersionLabel, left.LeftOn)
+		return fmt.Sprintf("%s is gone: it was terminated, or has another name now", left.Environment), nil
+	case !observed[i].Ready():
+		return "", nil
+	case observed[i].VersionLabel != left.LeftOn:
+		return fmt.Sprintf("%s is on version %q, and Gravity left it on %q", left.Environment, observed[i].VersionLabel, left.LeftOn), nil
+	case left.Configuration == "":
+		return "", nil
 	}
+	now, err := d.Client.Configuration(ctx, left.Application, left.Environment)
+	if err != nil {
+		return "", err
+	}
+	if changed := now.Changed(left.Configuration); len(changed) > 0 {
+		return fmt.Sprintf("the configuration of %s was changed by hand, in %s", left.Environment, strings.Join(changed, ", ")), nil
+	}
+	return "", nil
 }
 
 func (d *Drift) tell(ctx context.Context, left leftBehind, update, what string) error {

@@ -127,7 +127,7 @@ func (e *environment) deploy(ctx workflow.Context) {
 	result := e.run(ctx, request)
 
 	if result.Outcome != delivery.OutcomeUntouched {
-		e.LeftOn, e.Good, e.Drift = result.LeftOn, result.Good, nil
+		e.LeftOn, e.Good, e.Configuration, e.Drift = result.LeftOn, result.Good, result.Configuration, nil
 	}
 	if result.Outcome == delivery.OutcomeDeployed {
 		e.remember(request.Version)
@@ -148,7 +148,7 @@ func (e *environment) deploy(ctx workflow.Context) {
 // terminates this workflow: an update that has begun must be seen through.
 func (e *environment) run(ctx workflow.Context, request QueuedRequest) delivery.Result {
 	e.child = workflow.ExecuteChildWorkflow(deploymentOptions(ctx, request), DeploymentWorkflow, DeploymentInput{
-		Request: request.Request, Good: e.Good, LeftOn: e.LeftOn,
+		Request: request.Request, Good: e.Good, LeftOn: e.LeftOn, Configuration: e.Configuration,
 	})
 	e.endBake(ctx)
 	var result delivery.Result
@@ -255,7 +255,7 @@ func (e *environment) status() EnvironmentStatus {
 	return EnvironmentStatus{
 		Application: e.Application, Environment: e.Environment, LeftOn: e.LeftOn, Good: e.Good,
 		Running: e.running, Waiting: e.Waiting, Frozen: e.Frozen, Recent: e.Recent,
-		Superseded: e.Superseded, Proven: e.Proven, Drift: e.Drift,
+		Superseded: e.Superseded, Proven: e.Proven, Configuration: e.Configuration, Drift: e.Drift,
 	}
 }
 

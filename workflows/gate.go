@@ -15,7 +15,7 @@ type condition func(ctx workflow.Context, at *stop, until time.Time) (waited boo
 
 // conditions are asked for in this order: the cheap and the slow ones first, those that can change
 // again last.
-var conditions = []condition{rested, checksGreen, windowOpen}
+var conditions = []condition{rested, checksGreen, alarmsQuiet, windowOpen}
 
 // stop is a run that stands at the gate of one of its stages.
 type stop struct {

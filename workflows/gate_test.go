@@ -238,3 +238,39 @@ func (s *pipelineSuite) TestAHotfixTellsTheQueueSo() {
 	s.Equal(true, asked["jumpQueue"])
 	s.Equal("checkout is down", asked["reason"])
 }
+
+func (s *pipelineSuite) TestAGateAsksForChecksAndAlarmsAgainWhenItHadToWait() {
+	input := pipelineInput()
+	input.Pipeline.Stages[1].Gate.Alarms = []string{"5xx"}
+	input.Pipeline.Stages[1].Gate.Checks = []string{"ci/test"}
+	input.Pipeline.Stages[1].Gate.Rest = delivery.Duration(time.Hour)
+	_, failure := s.run(input)
+	s.Nil(failure)
+	called := s.steps.called()
+	s.Equal([]string{"Ask deploy", "AwaitChecks", "AwaitQuiet", "AwaitChecks", "AwaitQuiet", "Ask deploy"}, called[len(called)-6:],
+		"what was so an hour ago need not be so now")
+}
+
+func (s *pipelineSuite) TestAFailedCheckEndsTheRunAtItsGate() {
+	s.steps.checks = func(in activities.AwaitChecksInput) (activities.Checks, error) {
+		s.Equal("https://github.com/example/site", in.Repository)
+		return activities.Checks{Failed: []string{"ci/test"}}, nil
+	}
+	input := pipelineInput()
+	input.Pipeline.Stages[1].Gate.Checks = []string{"ci/test"}
+	status, failure := s.run(input)
+	s.Equal(string(delivery.Rejected), failure.Type())
+	s.Contains(status.Detail, "the revision's checks failed: ci/test")
+}
+
+func (s *pipelineSuite) TestAnAlarmThatStaysLoudEndsTheRunAtItsGate() {
+	s.steps.quiet = func(activities.AwaitQuietInput) (activities.Loud, error) {
+		return activities.Loud{Alarms: []delivery.Alarm{{Name: "5xx", State: "ALARM"}}}, nil
+	}
+	input := pipelineInput()
+	input.Pipeline.Stages[0].Gate.Alarms = []string{"5xx"}
+	status, failure := s.run(input)
+	s.Equal(string(delivery.Rejected), failure.Type())
+	s.Contains(status.Detail, "alarm 5xx was not quiet")
+	s.NotContains(s.steps.called(), "Ask deploy")
+}

@@ -47,10 +47,6 @@ const (
 	DriftUpdate = "drift"
 )
 
-// EndBakeSignal ends a deployment's bake early, as a success, with an Answer that says why. Only
-// environments send it.
-const EndBakeSignal = "end-bake"
-
 // FinishedSignal tells a run the delivery.Result of the deployment that it asked for. Only
 // environments send it.
 const FinishedSignal = "deployment-finished"
@@ -275,6 +271,8 @@ type EnvironmentStatus struct {
 	Superseded []SupersededRequest `json:"superseded,omitempty"`
 	// Proven holds the versions that were proven healthy there, newest last: what can be rolled back to.
 	Proven []delivery.Version `json:"proven,omitempty"`
+	// Configuration is the digest of the settings that the last deployment left.
+	Configuration string `json:"configuration,omitempty"`
 	// Drift is what somebody changed by hand since the last deployment, as far as it was noticed.
 	Drift *Drifted `json:"drift,omitempty"`
 }

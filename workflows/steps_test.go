@@ -49,6 +49,8 @@ type steps struct {
 	upload   func(activities.UploadInput) (delivery.Version, error)
 	ask      func(activities.AskInput) (Receipt, error)
 	prune    func(activities.PruneInput) (activities.Pruned, error)
+	quiet    func(activities.AwaitQuietInput) (activities.Loud, error)
+	checks   func(activities.AwaitChecksInput) (activities.Checks, error)
 	member   func(activities.IsMemberInput) (activities.Membership, error)
 }
 
@@ -98,8 +100,12 @@ func happySteps() *steps {
 			version.Bucket, version.Key = "bundles", version.Label+".zip"
 			return version, nil
 		},
-		ask:    func(activities.AskInput) (Receipt, error) { return Receipt{}, nil },
-		prune:  func(activities.PruneInput) (activities.Pruned, error) { return activities.Pruned{}, nil },
+		ask:   func(activities.AskInput) (Receipt, error) { return Receipt{}, nil },
+		prune: func(activities.PruneInput) (activities.Pruned, error) { return activities.Pruned{}, nil },
+		quiet: func(activities.AwaitQuietInput) (activities.Loud, error) { return activities.Loud{}, nil },
+		checks: func(activities.AwaitChecksInput) (activities.Checks, error) {
+			return activities.Checks{Green: true}, nil
+		},
 		member: func(activities.IsMemberInput) (activities.Membership, error) { return activities.Membership{}, nil },
 	}
 }
@@ -176,6 +182,14 @@ func (s *steps) register(env *testsuite.TestWorkflowEnvironment) {
 	add("Prune", func(in activities.PruneInput) (activities.Pruned, error) {
 		s.note("Prune")
 		return s.prune(in)
+	})
+	add("AwaitQuiet", func(in activities.AwaitQuietInput) (activities.Loud, error) {
+		s.note("AwaitQuiet")
+		return s.quiet(in)
+	})
+	add("AwaitChecks", func(in activities.AwaitChecksInput) (activities.Checks, error) {
+		s.note("AwaitChecks")
+		return s.checks(in)
 	})
 	add("IsMember", func(in activities.IsMemberInput) (activities.Membership, error) {
 		s.note("IsMember " + in.Login + " " + in.Team)

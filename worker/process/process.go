@@ -135,7 +135,7 @@ func (o Options) platformWorker(platform *beanstalk.Client, bundles *bundle.Stor
 	options.DisableWorkflowWorker = true
 	w := worker.New(o.Temporal, workflows.PlatformQueue, options)
 	w.RegisterActivity(&activities.Beanstalk{Client: platform, Alarms: watched, Bundles: bundles})
-	w.RegisterActivity(&activities.Alarms{Client: watched})
+	w.RegisterActivity(&activities.Alarms{Client: watched, Pause: o.Pace.Events})
 	w.RegisterActivity(site)
 	w.RegisterActivity(probes)
 	w.RegisterActivity(&activities.Bake{
