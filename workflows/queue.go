@@ -197,6 +197,7 @@ func (e *environment) mayThaw(Answer) error {
 func (e *environment) thaw(ctx workflow.Context, answer Answer) (EnvironmentStatus, error) {
 	workflow.GetLogger(ctx).Info("thawed", "environment", e.Environment, "by", answer.who(), "reason", answer.Reason)
 	e.Frozen, e.LeftOn, e.Configuration, e.Drift = nil, "", "", nil
+	e.endBake(ctx)
 	e.show(ctx)
 	return e.status(), nil
 }
