@@ -146,7 +146,7 @@ func TestAVersionThatIsSlowerThanTheOldOneIsTakenBackBeforeItGetsAllTheTraffic(t
 	w := newWorld(t, func(o *stackOptions) {
 		oneStage(t, "strategy: traffic-splitting", "health: {check: {path: /health}, compare: {latency: 5, least: 2}}")(o)
 		o.Platform.HealthInterval = 300 * time.Millisecond
-		o.Platform.OptionScale = 1.0 / 10 // the evaluation takes half a minute
+		o.Platform.OptionScale = 1.0 / 20 // the evaluation takes a quarter of a minute
 		o.Platform.ConsecutiveChecks = 2
 	})
 	released := w.ended(w.start())

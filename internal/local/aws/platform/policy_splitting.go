@@ -23,7 +23,7 @@ func splittingPlan(pause time.Duration) []step {
 		{name: "shift all", after: pause, begin: (*turn).shiftAll, final: true},
 		{name: stepAttach, after: pause, begin: (*turn).joinPermanentGroup},
 		{name: "end old instances", after: pause, begin: (*turn).endOld, done: (*turn).oldGone},
-		{name: stepComplete, begin: func(t *turn) { t.setWeights(nil); t.complete() }},
+		{name: stepComplete, begin: func(t *turn) { t.endSplit(); t.complete() }},
 	}
 }
 
@@ -50,6 +50,16 @@ func (t *turn) split(percent int) {
 func (t *turn) setWeights(weights map[string]int) {
 	t.u.Weights = weights
 	t.e.balancer.SetWeights(weights)
+}
+
+// endSplit has the load balancer, too, count the new instances to the permanent group: the next update splits by it.
+func (t *turn) endSplit() {
+	t.setWeights(nil)
+	for _, i := range t.e.find(t.u.New) {
+		if i.target != nil {
+			i.target.Group(t.e.Group)
+		}
+	}
 }
 
 func (t *turn) shiftShare() {
