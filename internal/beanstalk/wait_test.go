@@ -222,6 +222,7 @@ func TestAFailureComesWithWhatThePlatformSaidOfIt(t *testing.T) {
 		"10:04:00 WARN Environment health has transitioned from Ok to Severe.",
 		"Severe: 100 % of the requests fail with HTTP 5xx.",
 		"i-9 Severe: ELB health is failing.",
+		"the instances' logs could not be read: asking for the instances' logs: InsufficientPrivilegesException: RequestEnvironmentInfo is not part of this test",
 	}, proof.Evidence)
 }
 

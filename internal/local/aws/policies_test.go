@@ -256,14 +256,19 @@ func TestTrafficSplittingSendsTheShareThatWasAskedFor(t *testing.T) {
 	e := s.createStepped("staging", "v1", "TrafficSplitting",
 		setting("aws:elasticbeanstalk:trafficsplitting", "NewVersionPercent", "25"),
 		setting("aws:elasticbeanstalk:trafficsplitting", "EvaluationTime", "10"))
-	s.update("staging", "v2")
-	s.clock.Advance(6 * time.Minute)
-	seen := map[string]int{}
-	for range 100 {
-		_, body := s.get(e, "/")
-		seen[body]++
+	s.bundle("v3", map[string]string{"Procfile": "web: true"})
+	for _, update := range []struct{ from, to string }{{"v1", "v2"}, {"v2", "v3"}} {
+		s.update("staging", update.to)
+		s.clock.Advance(6 * time.Minute)
+		seen := map[string]int{}
+		for range 100 {
+			_, body := s.get(e, "/")
+			seen[body]++
+		}
+		assert.Equal(t, map[string]int{update.from: 75, update.to: 25}, seen)
+		s.clock.Advance(30 * time.Minute)
+		assert.Equal(t, update.to, *s.describe("staging").VersionLabel)
 	}
-	assert.Equal(t, map[string]int{"v1": 75, "v2": 25}, seen)
 }
 
 func TestTrafficSplittingTakesAVersionBackThatFailsOnlyItsUsers(t *testing.T) {
