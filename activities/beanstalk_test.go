@@ -30,6 +30,16 @@ type platform struct {
 	bucket      string
 	refuse      error // the answer to changes
 	updates     int
+	gone        string // key of a bundle that is no longer in S3
+	locked      bool   // nobody may look into the bucket
+}
+
+// Exists tells whether a bundle is in S3.
+func (p *platform) Exists(_ context.Context, _, key string) (bool, error) {
+	if p.locked {
+		return false, delivery.Errorf(delivery.AccessDenied, "not allowed")
+	}
+	return key != p.gone, nil
 }
 
 // monday is when the environment was last changed before a test begins.
@@ -130,6 +140,11 @@ func (p *platform) DescribeEvents(context.Context, *sdk.DescribeEventsInput, ...
 	return &sdk.DescribeEventsOutput{}, nil
 }
 
+// RetrieveEnvironmentInfo: there are no logs.
+func (p *platform) RetrieveEnvironmentInfo(context.Context, *sdk.RetrieveEnvironmentInfoInput, ...func(*sdk.Options)) (*sdk.RetrieveEnvironmentInfoOutput, error) {
+	return nil, refusal("InsufficientPrivilegesException", "no logs")
+}
+
 func refusal(code, message string) error {
 	return &smithy.GenericAPIError{Code: code, Message: message}
 }
@@ -203,6 +218,62 @@ func TestPrecheck(t *testing.T) {
 			says:  "the stage's strategy is immutable, but environment shop-production would update by AllAtOnce; set DeploymentPolicy in aws:elasticbeanstalk:command to Immutable",
 		},
 		{
+			name: "a version that somebody deployed by hand is no way back where that is to be overwritten", good: &v0, want: &v0,
+			change: func(p *platform) { p.versions["v0"] = "PROCESSED" },
+			input:  func(in *PrecheckInput) { in.Drift, in.LeftOn = delivery.DriftOverwrite, "v0" },
+		},
+		{
+			name: "it is where that is to be adopted", good: &v0, change: func(p *platform) { p.versions["v0"] = "PROCESSED" },
+			input: func(in *PrecheckInput) { in.Drift, in.LeftOn = delivery.DriftAdopt, "v0" },
+			want:  &delivery.Version{Application: "shop", Label: "v1", Bucket: "bundles", Key: "v1.zip"},
+		},
+		{
+			name: "an ill version that somebody deployed by hand is none either way", good: &v0, health: "Severe", want: &v0,
+			change: func(p *platform) { p.versions["v0"] = "PROCESSED" },
+			input:  func(in *PrecheckInput) { in.Drift, in.LeftOn = delivery.DriftAdopt, "v0" },
+		},
+		{
+			name: "a version whose bundle is gone from S3 is no way back", good: &v0, want: &v0, change: func(p *platform) {
+				p.versions["v0"], p.gone = "PROCESSED", "v1.zip"
+			},
+		},
+		{
+			name: "where no bundle is left to return to, the deployment does not begin", good: &v1, change: func(p *platform) { p.gone = "v1.zip" },
+			fails: delivery.VersionNotFound, says: "the version to return to, v1, no longer exists, or its bundle does not",
+		},
+		{
+			name: "whoever may not look into the bucket deploys all the same", good: &v1, want: &v1, change: func(p *platform) { p.locked = true },
+		},
+		{
+			name: "a configuration that somebody changed stops the deployment", good: &v1, input: func(in *PrecheckInput) {
+				in.Drift, in.Configuration = delivery.DriftStop, digestOf(t, "Rolling")
+			},
+			fails: delivery.Drift, says: "somebody changed the configuration of shop-production since the last deployment, in aws:elasticbeanstalk:command",
+		},
+		{
+			name: "unless the stage adopts it", good: &v1, want: &v1, input: func(in *PrecheckInput) {
+				in.Drift, in.Configuration = delivery.DriftAdopt, digestOf(t, "Rolling")
+			},
+		},
+		{
+			name: "or overwrites it", good: &v1, want: &v1, input: func(in *PrecheckInput) {
+				in.Drift, in.Configuration = delivery.DriftOverwrite, digestOf(t, "Rolling")
+			},
+		},
+		{
+			name: "a configuration that is as it was stops nothing", good: &v1, want: &v1, input: func(in *PrecheckInput) {
+				in.Drift, in.Configuration = delivery.DriftStop, digestOf(t, "Immutable")
+			},
+		},
+		{
+			name: "an alarm that does not exist could never be raised", good: &v1, input: func(in *PrecheckInput) { in.Alarms = []string{"errors", "latency", "typo"} },
+			fails: delivery.InvalidInput, says: "does not have: latency, typo",
+		},
+		{
+			name: "an alarm that is raised already does not stop the deployment that may mend it", good: &v1, want: &v1,
+			input: func(in *PrecheckInput) { in.Alarms = []string{"errors"} },
+		},
+		{
 			name: "a strategy that nobody knows is refused", good: &v1, input: func(in *PrecheckInput) { in.Strategy = "hope" },
 			fails: delivery.InvalidInput, says: "hope",
 		},
@@ -224,6 +295,7 @@ func TestPrecheck(t *testing.T) {
 				test.input(&input)
 			}
 			b := p.steps()
+			b.Bundles, b.Alarms = p, (&cloud{states: map[string]string{"errors": "ALARM"}}).client()
 			answer, err := newSteps(t, b).ExecuteActivity(b.Precheck, input)
 			if test.fails != "" {
 				assert.Equal(t, test.fails, typeOf(t, err))
@@ -234,9 +306,19 @@ func TestPrecheck(t *testing.T) {
 			var checked Prechecked
 			require.NoError(t, answer.Get(&checked))
 			assert.Equal(t, test.want, checked.Good)
+			assert.Equal(t, digestOf(t, "Immutable"), checked.Configuration)
 			assert.Zero(t, p.updates, "it changes nothing")
 		})
 	}
+}
+
+// digestOf is the digest of the environment's settings with a deployment policy.
+func digestOf(t *testing.T, policy string) string {
+	p := newPlatform()
+	p.policy = policy
+	configured, err := p.client().Configuration(t.Context(), "shop", "shop-production")
+	require.NoError(t, err)
+	return configured.Digest
 }
 
 func TestFindVersion(t *testing.T) {
