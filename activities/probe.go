@@ -45,6 +45,7 @@ func (p *Probes) run(ctx context.Context, input ProbeInput, latest *lastLine) er
 	defer func() { _ = os.RemoveAll(folder) }()
 	result, err := runner.Run(ctx, runner.Command{
 		Line: input.Probe.Run, Dir: folder, Scratch: p.Directory, Timeout: input.Probe.Timeout.Std(),
+		Grace: probeGrace,
 		Variables: map[string]string{
 			"GRAVITY_URL":      siteURL(input.Check, input.Address),
 			"GRAVITY_VERSION":  input.Version.Label,
@@ -60,6 +61,10 @@ func (p *Probes) run(ctx context.Context, input ProbeInput, latest *lastLine) er
 		return delivery.Errorf(delivery.CheckFailed, "the probe %s%s", result.Reason(), endOf(result.Tail))
 	}
 }
+
+// probeGrace is how long a probe may clean up when it is ended: it has changed nothing, and a rollback may
+// be waiting.
+const probeGrace = 500 * time.Millisecond
 
 // probeLines is how many lines of a failed probe's output its error repeats.
 const probeLines = 5

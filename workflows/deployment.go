@@ -21,6 +21,9 @@ type DeploymentInput struct {
 	LeftOn string `json:"leftOn,omitempty"`
 	// Configuration is the digest of the environment's settings that the last deployment left; empty when unknown.
 	Configuration string `json:"configuration,omitempty"`
+	// Terse keeps the phases that every deployment has out of the search attributes, which are an event of
+	// history each; the current details have them all. A deployment that began without it goes on without it.
+	Terse bool `json:"terse,omitempty"`
 }
 
 // Phase is where a deployment stands.
@@ -317,13 +320,24 @@ func (d *deployment) enter(ctx workflow.Context, phase Phase, detail string) {
 	if phase == PhaseEnded {
 		state = string(d.status.Result.Outcome)
 	}
-	if d.status.Phase != phase {
+	if d.status.Phase != phase && d.told(phase) {
 		if err := workflow.UpsertTypedSearchAttributes(ctx, StateAttribute.ValueSet(state)); err != nil {
 			workflow.GetLogger(ctx).Warn("could not set search attributes", "error", err)
 		}
 	}
 	d.status.Phase, d.status.Since = phase, workflow.Now(ctx)
 	workflow.SetCurrentDetails(ctx, fmt.Sprintf("**%s** since %s: %s", phase, d.status.Since.UTC().Format(time.TimeOnly), plain(detail)))
+}
+
+// told reports whether a phase is put into the search attributes.
+func (d *deployment) told(phase Phase) bool {
+	switch phase {
+	case PhasePrecheck, PhaseUpdate, PhaseHealth, PhaseVerify:
+		return !d.input.Terse
+	case PhaseBake, PhaseRollback, PhaseEnded:
+		return true
+	}
+	return true
 }
 
 func (d *deployment) stage() delivery.Stage    { return d.input.Request.Stage }

@@ -43,6 +43,8 @@ type steps struct {
 	health   func(context.Context, activities.AwaitHealthInput) (delivery.Proof, error)
 	settle   func(activities.SettleInput) (delivery.Observation, error)
 	check    func(activities.CheckInput) error
+	probe    func(activities.ProbeInput) error
+	bake     func(context.Context, activities.BakeInput) (delivery.Proof, error)
 	find     func(delivery.Version) (activities.FoundVersion, error)
 	checkout func(activities.CheckoutInput) (activities.Workspace, error)
 	run      func(context.Context, activities.RunInput) (activities.CommandResult, error)
@@ -86,7 +88,11 @@ func happySteps() *steps {
 			return observation(newLabel, "Ok", afterUpdate), nil
 		},
 		check: func(activities.CheckInput) error { return nil },
-		find:  func(delivery.Version) (activities.FoundVersion, error) { return activities.FoundVersion{}, nil },
+		probe: func(activities.ProbeInput) error { return nil },
+		bake: func(_ context.Context, in activities.BakeInput) (delivery.Proof, error) {
+			return delivery.Proof{Verdict: delivery.VerdictHealthy, Observed: observation(in.Version.Label, "Ok", afterUpdate)}, nil
+		},
+		find: func(delivery.Version) (activities.FoundVersion, error) { return activities.FoundVersion{}, nil },
 		checkout: func(in activities.CheckoutInput) (activities.Workspace, error) {
 			revision := in.Revision
 			revision.CommittedAt = beforeUpdate
@@ -150,6 +156,14 @@ func (s *steps) register(env *testsuite.TestWorkflowEnvironment) {
 	add("Check", func(in activities.CheckInput) error {
 		s.note("Check " + in.Version.Label)
 		return s.check(in)
+	})
+	add("Probe", func(in activities.ProbeInput) error {
+		s.note("Probe " + in.Version.Label)
+		return s.probe(in)
+	})
+	add("Bake", func(ctx context.Context, in activities.BakeInput) (delivery.Proof, error) {
+		s.note("Bake " + in.Version.Label)
+		return s.bake(ctx, in)
 	})
 	add("FindVersion", func(version delivery.Version) (activities.FoundVersion, error) {
 		s.note("FindVersion")

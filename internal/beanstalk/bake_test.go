@@ -168,7 +168,9 @@ func TestABakeTakenOverAfterItsEndStillLooks(t *testing.T) {
 func TestAFailedBakeComesWithTheLogsThatWereAskedForMeanwhile(t *testing.T) {
 	sample := serveLogs(t, tailSample)
 	api := &fakeAPI{}
-	api.script(with(onV1(), well, changed, health("Severe"), func(o *delivery.Observation) { o.Instances[0].Causes = []string{"Following services are not running: web."} }))
+	api.script(with(onV1(), well, changed, health("Severe"), func(o *delivery.Observation) {
+		o.Instances[0].Causes = []string{"Following services are not running: web."}
+	}))
 	sample.answer(api)
 	bake := bakeOfV2(time.Now().Add(time.Hour))
 	bake.Health.Steady = delivery.Duration(500 * time.Millisecond)

@@ -56,7 +56,7 @@ func serveLogs(t *testing.T, sample string) *logServer {
 
 // answer gives samples of two instances after they were asked for, and an old one before.
 func (s *logServer) answer(api *fakeAPI) {
-	api.request = func(in *elasticbeanstalk.RequestEnvironmentInfoInput) error {
+	api.request = func(*elasticbeanstalk.RequestEnvironmentInfoInput) error {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.asked = true

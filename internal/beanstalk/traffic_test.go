@@ -2,7 +2,6 @@ package beanstalk
 
 import (
 	"context"
-	"fmt"
 	"testing"
 	"time"
 
@@ -169,5 +168,5 @@ func TestAVersionThatDoesWorseWhileBothServeIsGivenUpDuringTheUpdate(t *testing.
 	proof, err = NewFromAPI(api, quick).AwaitHealth(limited(t), wait, ignored)
 	require.NoError(t, err)
 	assert.Equal(t, delivery.VerdictLate, proof.Verdict, "nobody asked for a comparison")
-	assert.Equal(t, worseSamples, api.count("DescribeInstancesHealth"), fmt.Sprint("nor for the calls that it costs"))
+	assert.Equal(t, worseSamples, api.count("DescribeInstancesHealth"), "nor for the calls that it costs")
 }
