@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"gravity/internal/beanstalk"
 	"gravity/internal/delivery"
 )
 
@@ -65,16 +66,27 @@ func (b *Beanstalk) precheck(ctx context.Context, input PrecheckInput) (Precheck
 			"somebody changed the configuration of %s since the last deployment, in %s; change it back, or set the stage's drift to adopt or overwrite",
 			found.Name, strings.Join(changed, ", "))
 	}
-	if want := input.Strategy.Policy(); configured.Policy != want {
-		return Prechecked{}, delivery.Errorf(delivery.InvalidInput,
-			"the stage's strategy is %s, but environment %s would update by %s; set DeploymentPolicy in aws:elasticbeanstalk:command to %s",
-			input.Strategy, found.Name, configured.Policy, want)
+	if err := b.suits(ctx, found, configured, input.Strategy); err != nil {
+		return Prechecked{}, err
 	}
 	if err := b.alarmsExist(ctx, input.Alarms); err != nil {
 		return Prechecked{}, err
 	}
 	good, err := b.wayBack(ctx, input)
 	return Prechecked{Good: good, Configuration: configured.Digest}, err
+}
+
+// suits reports, as an error, what keeps an environment from being changed by a strategy.
+func (b *Beanstalk) suits(ctx context.Context, found delivery.Observation, configured beanstalk.Configuration, strategy delivery.Strategy) error {
+	if strategy == delivery.BlueGreen {
+		return b.Client.Copyable(ctx, found)
+	}
+	if want := strategy.Policy(); configured.Policy != want {
+		return delivery.Errorf(delivery.InvalidInput,
+			"the stage's strategy is %s, but environment %s would update by %s; set DeploymentPolicy in aws:elasticbeanstalk:command to %s",
+			strategy, found.Name, configured.Policy, want)
+	}
+	return nil
 }
 
 // alarmsExist: an alarm that does not exist is never raised, and so would pass for a quiet one.

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -199,11 +200,13 @@ func (w *world) eventually(what string, true func() bool) {
 	require.Eventually(w.t, true, 2*time.Minute, 20*time.Millisecond, what)
 }
 
-// observe looks at an environment by the platform's word, with its instances.
+// observe looks at a stage's environment by the platform's word, with its instances.
 func (w *world) observe(environment string) delivery.Observation {
 	w.t.Helper()
 	platform := beanstalk.New(w.platform.Config(), testPace)
-	observed, err := platform.Environment(w.t.Context(), "site", environment)
+	stages := w.config.Pipelines[0].Stages
+	stage := stages[slices.IndexFunc(stages, func(s delivery.Stage) bool { return s.Environment == environment })]
+	observed, err := platform.OfStage(w.t.Context(), "site", stage)
 	require.NoError(w.t, err)
 	require.NoError(w.t, platform.Health(w.t.Context(), &observed))
 	return observed

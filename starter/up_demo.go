@@ -286,7 +286,7 @@ func (d *demo) observe(ctx context.Context, see func(delivery.Observation)) {
 	platform := beanstalk.New(d.stack.platform.Config(), d.stack.options.Worker)
 	pipeline := d.stack.config.Pipelines[0]
 	for _, stage := range pipeline.Stages {
-		observed, err := platform.Environment(ctx, pipeline.Application, stage.Environment)
+		observed, err := platform.OfStage(ctx, pipeline.Application, stage)
 		if err == nil {
 			err = platform.Health(ctx, &observed)
 		}

@@ -24,7 +24,7 @@ func (s *stack) createEnvironments(ctx context.Context) error {
 			return err
 		}
 		for _, stage := range pipeline.Stages {
-			_, err := platform.Environment(ctx, pipeline.Application, stage.Environment)
+			_, err := platform.OfStage(ctx, pipeline.Application, stage)
 			if delivery.TypeOf(err) == delivery.EnvironmentNotFound {
 				s.options.Progress("creating environment " + stage.Environment + " with two instances")
 				err = createEnvironment(ctx, api, pipeline.Application, stage)
@@ -36,7 +36,11 @@ func (s *stack) createEnvironments(ctx context.Context) error {
 		for _, stage := range pipeline.Stages {
 			// An update that was under way when the last start ended goes on first.
 			s.options.Progress("waiting until " + stage.Environment + " is Ready")
-			if _, err := platform.AwaitReady(ctx, pipeline.Application, stage.Environment, time.Now().Add(10*time.Minute), func(beanstalk.Progress) {}); err != nil {
+			live, err := platform.OfStage(ctx, pipeline.Application, stage)
+			if err == nil {
+				_, err = platform.AwaitReady(ctx, pipeline.Application, live.Name, time.Now().Add(10*time.Minute), func(beanstalk.Progress) {})
+			}
+			if err != nil {
 				return err
 			}
 		}
@@ -75,14 +79,17 @@ func createEnvironment(ctx context.Context, api *elasticbeanstalk.Client, applic
 		return fmt.Errorf("listing solution stacks: %w", err)
 	}
 	var settings []types.ConfigurationOptionSetting
-	policy := [3]string{"aws:elasticbeanstalk:command", "DeploymentPolicy", stage.Strategy.Policy()}
-	for _, option := range append(environmentOptions[:len(environmentOptions):len(environmentOptions)], policy) {
+	options := environmentOptions[:len(environmentOptions):len(environmentOptions)]
+	if policy := stage.Strategy.Policy(); policy != "" {
+		options = append(options, [3]string{"aws:elasticbeanstalk:command", "DeploymentPolicy", policy})
+	}
+	for _, option := range options {
 		settings = append(settings, types.ConfigurationOptionSetting{
 			Namespace: sdk.String(option[0]), OptionName: sdk.String(option[1]), Value: sdk.String(option[2]),
 		})
 	}
 	_, err = api.CreateEnvironment(ctx, &elasticbeanstalk.CreateEnvironmentInput{
-		ApplicationName: sdk.String(application), EnvironmentName: sdk.String(stage.Environment),
+		ApplicationName: sdk.String(application), EnvironmentName: sdk.String(stage.Environment), CNAMEPrefix: sdk.String(stage.CNAME),
 		SolutionStackName: sdk.String(goStack(stacks.SolutionStacks)), OptionSettings: settings,
 	})
 	if err != nil {

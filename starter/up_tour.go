@@ -72,7 +72,7 @@ func (s *stack) sites() []siteAddress {
 	pipeline := s.config.Pipelines[0]
 	var sites []siteAddress
 	for _, stage := range pipeline.Stages {
-		observed, err := platform.Environment(context.Background(), pipeline.Application, stage.Environment)
+		observed, err := platform.OfStage(context.Background(), pipeline.Application, stage)
 		if err != nil {
 			s.warn("looking for "+stage.Environment, err)
 			continue

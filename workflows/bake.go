@@ -84,7 +84,7 @@ func (d *deployment) watch(ctx workflow.Context, until time.Time) (delivery.Proo
 	var bake *activities.Bake
 	var proof delivery.Proof
 	err := workflow.ExecuteActivity(bakeOptions(ctx, d.stage().Bake.Std(), "watch over "+d.wanted().Label), bake.Bake, activities.BakeInput{
-		Application: d.application(), Environment: d.environment(), EnvironmentID: d.found.ID, Address: d.proven.Address,
+		Application: d.application(), Environment: d.proven.Name, EnvironmentID: d.proven.ID, Address: d.proven.Address,
 		Version: d.wanted(), Health: d.stage().Health, Until: until, Patience: d.stage().Deadline,
 	}).Get(ctx, &proof)
 	return proof, err

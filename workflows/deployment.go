@@ -36,6 +36,8 @@ const (
 	PhaseHealth   Phase = "health"
 	PhaseVerify   Phase = "verify"
 	PhaseBake     Phase = "bake"
+	PhaseSwap     Phase = "swap"
+	PhaseRetire   Phase = "retire"
 	PhaseRollback Phase = "rollback"
 	PhaseEnded    Phase = "ended"
 )
@@ -52,14 +54,20 @@ func Deployment(ctx workflow.Context, input DeploymentInput) (delivery.Result, e
 	if err := d.setup(ctx, cancel); err != nil {
 		return delivery.Result{}, err
 	}
-	failure := d.attempt(ctx)
+	s, failure := d.strategy()
+	if failure == nil {
+		failure = s.attempt(ctx)
+	}
 	if failure == nil {
 		failure = d.bake(ctx)
 	}
 	if failure == nil {
+		failure = s.finish(ctx)
+	}
+	if failure == nil {
 		return d.end(ctx, d.deployed())
 	}
-	return d.end(ctx, d.takeBack(ctx, failure))
+	return d.end(ctx, d.takenBack(ctx, s, failure))
 }
 
 // deployment is the state of one Deployment workflow.
@@ -70,12 +78,8 @@ type deployment struct {
 	// found is what the environment was before anything was sent; good is where to return to.
 	found delivery.Observation
 	good  *delivery.Version
-	// sent is true from the moment in which an update may have reached the platform.
-	sent bool
-	// accepted is true once the platform is known to have taken the update.
-	accepted bool
-	// proven is what the environment was when it was last proven healthy, and configuration the digest
-	// of its settings then.
+	// proven is the environment that was last proven healthy, as it was then, and configuration the digest
+	// of its settings.
 	proven        delivery.Observation
 	configuration string
 	baking        baking
@@ -100,57 +104,17 @@ func (d *deployment) setup(ctx workflow.Context, cancel workflow.CancelFunc) err
 	return nil
 }
 
-// attempt is the way forward: every step must succeed.
-func (d *deployment) attempt(ctx workflow.Context) error {
-	until := workflow.Now(ctx).Add(d.stage().Patience.Std())
-	for {
-		if err := d.precheck(ctx, until); err != nil {
-			return err
-		}
-		started, err := d.update(ctx)
-		if err != nil {
-			return err
-		}
-		if !started.Busy {
-			d.accepted = true
-			return d.prove(ctx, d.wanted(), started)
-		}
-		d.sent = false
-		if err := d.standBack(ctx, until); err != nil {
-			return err
-		}
-	}
-}
-
-// standBack lets somebody else's update, which was faster by a moment, come to its end. The pause also bounds
-// how often an environment is asked that says Ready and refuses updates all the same.
-func (d *deployment) standBack(ctx workflow.Context, until time.Time) error {
-	if workflow.Now(ctx).After(until) {
-		return delivery.Errorf(delivery.EnvironmentBusy,
-			"environment %s says that it is Ready, and takes no update: look at its events, or rebuild it", d.environment())
-	}
-	return workflow.NewTimerWithOptions(ctx, busyPause, workflow.TimerOptions{Summary: "somebody else's update came first"}).Get(ctx, nil)
-}
-
-// precheck waits until the environment takes an update, and decides before anything is changed
-// where to return to.
-func (d *deployment) precheck(ctx workflow.Context, until time.Time) error {
-	d.enter(ctx, PhasePrecheck, "waits until "+d.environment()+" is Ready")
-	var beanstalk *activities.Beanstalk
-	err := workflow.ExecuteActivity(waitOptions(ctx, until.Sub(workflow.Now(ctx)), "wait until Ready"), beanstalk.AwaitReady, activities.AwaitReadyInput{
-		Application: d.application(), Environment: d.environment(), Until: until,
-	}).Get(ctx, &d.found)
-	if err != nil {
-		return err
-	}
+// mayBegin decides before anything is changed whether the deployment may go on from what was found, and where to return to.
+func (d *deployment) mayBegin(ctx workflow.Context) error {
 	drifted := d.input.LeftOn != "" && d.found.VersionLabel != d.input.LeftOn
 	if drifted && d.stage().Drift == delivery.DriftStop {
 		return delivery.Errorf(delivery.Drift,
 			"%s is on version %q, but Gravity left it on %q: somebody deployed by hand; roll back, or set the stage's drift to overwrite",
-			d.environment(), d.found.VersionLabel, d.input.LeftOn)
+			d.found.Name, d.found.VersionLabel, d.input.LeftOn)
 	}
+	var beanstalk *activities.Beanstalk
 	var checked activities.Prechecked
-	err = workflow.ExecuteActivity(callOptions(ctx, "check what to deploy and where to return to"), beanstalk.Precheck, activities.PrecheckInput{
+	err := workflow.ExecuteActivity(callOptions(ctx, "check what to deploy and where to return to"), beanstalk.Precheck, activities.PrecheckInput{
 		Found: d.found, Wanted: d.wanted(), Good: d.input.Good, Strategy: d.stage().Strategy, Accept: d.stage().Health.Accept,
 		Drift: d.stage().Drift, LeftOn: d.input.LeftOn, Configuration: d.input.Configuration, Alarms: d.stage().Health.Alarms,
 	}).Get(ctx, &checked)
@@ -164,30 +128,24 @@ func (d *deployment) precheck(ctx workflow.Context, until time.Time) error {
 	return nil
 }
 
-// update sends the update to the platform, once, or adopts the one that an earlier attempt sent.
-func (d *deployment) update(ctx workflow.Context) (activities.Update, error) {
-	if d.found.VersionLabel == d.wanted().Label && slices.Contains(d.stage().Health.Accept, d.found.HealthStatus) {
-		// Deployed before: replacing healthy instances by the same would risk something for nothing.
-		return activities.Update{Ended: true, Before: d.found.UpdatedAt}, nil
+// there reports whether the wanted version was found on the environment, and healthy: replacing healthy
+// instances by the same would risk something for nothing.
+func (d *deployment) there() bool {
+	return d.found.VersionLabel == d.wanted().Label && slices.Contains(d.stage().Health.Accept, d.found.HealthStatus)
+}
+
+// prove waits until the platform's health rules and the stage's own check are satisfied by an environment.
+func (d *deployment) prove(ctx workflow.Context, on delivery.Observation, version delivery.Version, started activities.Update) error {
+	if err := d.healthy(ctx, on, version, started); err != nil {
+		return err
 	}
-	d.enter(ctx, PhaseUpdate, "sends the update to "+d.wanted().Label)
-	d.sent = true
-	return d.send(ctx, d.found, d.wanted())
+	return d.verify(ctx, d.stage().Health, d.proven, version)
 }
 
-func (d *deployment) send(ctx workflow.Context, found delivery.Observation, version delivery.Version) (activities.Update, error) {
-	var beanstalk *activities.Beanstalk
-	var started activities.Update
-	err := workflow.ExecuteActivity(updateOptions(ctx, "update to "+version.Label), beanstalk.Update, activities.UpdateInput{
-		Found: found, Version: version.Label,
-	}).Get(ctx, &started)
-	return started, err
-}
-
-// prove waits until the platform's health rules and the stage's own check are satisfied.
-func (d *deployment) prove(ctx workflow.Context, version delivery.Version, started activities.Update) error {
+// healthy waits until the platform's health rules are satisfied by an environment.
+func (d *deployment) healthy(ctx workflow.Context, on delivery.Observation, version delivery.Version, started activities.Update) error {
 	d.enter(ctx, PhaseHealth, "waits for the health of "+version.Label)
-	proof, err := d.awaitHealth(ctx, version, started)
+	proof, err := d.awaitHealth(ctx, on, version, started)
 	if err != nil {
 		return err
 	}
@@ -196,7 +154,7 @@ func (d *deployment) prove(ctx workflow.Context, version delivery.Version, start
 		return err
 	}
 	d.proven, d.configuration = proof.Observed, proof.Configuration
-	return d.verify(ctx, proof.Observed, version)
+	return nil
 }
 
 // failureOfProof is the error that a wait for health ended with; nil when it ended well.
@@ -224,13 +182,15 @@ func orElse(kind, fallback delivery.ErrorType) delivery.ErrorType {
 	return kind
 }
 
-func (d *deployment) awaitHealth(ctx workflow.Context, version delivery.Version, started activities.Update) (delivery.Proof, error) {
+func (d *deployment) awaitHealth(
+	ctx workflow.Context, on delivery.Observation, version delivery.Version, started activities.Update,
+) (delivery.Proof, error) {
 	var beanstalk *activities.Beanstalk
 	var proof delivery.Proof
 	deadline := d.stage().Deadline.Std()
 	limit := deadline + d.stage().Health.Settle.Std() + d.stage().Health.Steady.Std()
 	err := workflow.ExecuteActivity(waitOptions(ctx, limit, "wait for the health of "+version.Label), beanstalk.AwaitHealth, activities.AwaitHealthInput{
-		Application: d.application(), Environment: d.environment(), EnvironmentID: d.found.ID,
+		Application: d.application(), Environment: on.Name, EnvironmentID: on.ID,
 		Version: version.Label, Started: started, Health: d.rules(version),
 		Deadline: workflow.Now(ctx).Add(deadline),
 	}).Get(ctx, &proof)
@@ -249,8 +209,8 @@ func (d *deployment) rules(version delivery.Version) delivery.Health {
 
 // verify asks the application itself, from outside, as its users do, and in whatever way the team has found
 // a single request not to suffice.
-func (d *deployment) verify(ctx workflow.Context, observed delivery.Observation, version delivery.Version) error {
-	check, probe := d.stage().Health.Check, d.stage().Health.Probe
+func (d *deployment) verify(ctx workflow.Context, health delivery.Health, observed delivery.Observation, version delivery.Version) error {
+	check, probe := health.Check, health.Probe
 	if d.adopted(version) {
 		return nil
 	}

@@ -26,7 +26,7 @@ func deploymentInput() DeploymentInput {
 }
 
 // deploy runs a deployment and gives its result, whether it completed or failed.
-func (s *deploymentSuite) deploy(input DeploymentInput) delivery.Result {
+func (s *workflowSuite) deploy(input DeploymentInput) delivery.Result {
 	s.env.ExecuteWorkflow(Deployment, input)
 	s.True(s.env.IsWorkflowCompleted())
 	var result delivery.Result

@@ -38,6 +38,8 @@ const (
 	// rollbackPatience is how long a rollback waits for the platform to become Ready, beyond the
 	// stage's deadline: Beanstalk's own reversal can take as long as its update.
 	rollbackPatience = time.Hour
+	// swapPatience is how long the platform may take to swap two addresses, which it does in a minute or two.
+	swapPatience = 30 * time.Minute
 )
 
 // networkRetry is for calls that are cheap to repeat: quick at first, since most faults pass in

@@ -10,98 +10,95 @@ import (
 	"gravity/internal/delivery"
 )
 
-// takeBack leaves the environment on its last good version, proven healthy, after a deployment
-// that failed or was aborted. It runs to its end whoever aborts meanwhile.
-func (d *deployment) takeBack(ctx workflow.Context, failure error) delivery.Result {
-	ctx, _ = workflow.NewDisconnectedContext(ctx)
-	result := delivery.Result{Cause: d.cause(failure), Reason: d.reason(failure), LeftOn: d.found.VersionLabel, Good: d.good}
-	if !d.sent {
+// takeBack comes to an environment that can be judged, and leaves it on its last good version.
+func (p *policy) takeBack(ctx workflow.Context, result delivery.Result) delivery.Result {
+	if !p.sent {
 		result.Outcome = delivery.OutcomeUntouched
 		return result
 	}
-	d.enter(ctx, PhaseRollback, result.Reason)
-	observed, err := d.settle(ctx)
+	p.enter(ctx, PhaseRollback, result.Reason)
+	observed, err := p.settle(ctx)
 	if err != nil {
-		return d.needsAttention(result, err)
+		return p.needsAttention(result, err)
 	}
 	result.LeftOn = observed.VersionLabel
-	return d.restore(ctx, result, observed)
+	return p.restore(ctx, result, observed)
 }
 
 // settle ends our update if it is still under way, waits for the end of anybody else's, and so
 // comes to an environment that can be judged.
-func (d *deployment) settle(ctx workflow.Context) (delivery.Observation, error) {
-	if d.baking.settled != nil {
-		return *d.baking.settled, nil // a failed bake has just looked, and nothing of ours is under way
+func (p *policy) settle(ctx workflow.Context) (delivery.Observation, error) {
+	if p.baking.settled != nil {
+		return *p.baking.settled, nil // a failed bake has just looked, and nothing of ours is under way
 	}
 	var beanstalk *activities.Beanstalk
 	var observed delivery.Observation
-	patience := d.stage().Deadline.Std() + rollbackPatience
+	patience := p.stage().Deadline.Std() + rollbackPatience
 	err := workflow.ExecuteActivity(waitOptions(ctx, patience, "abort what is under way"), beanstalk.Settle, activities.SettleInput{
-		Found: d.found, Abort: d.accepted && !d.baking.begun, Until: workflow.Now(ctx).Add(patience),
+		Found: p.found, Abort: p.accepted && !p.baking.begun, Until: workflow.Now(ctx).Add(patience),
 	}).Get(ctx, &observed)
 	return observed, err
 }
 
 // restore proves the last good version where the platform returned to it by itself, and deploys
 // it otherwise; or it does neither, where that would make things worse.
-func (d *deployment) restore(ctx workflow.Context, result delivery.Result, observed delivery.Observation) delivery.Result {
+func (p *policy) restore(ctx workflow.Context, result delivery.Result, observed delivery.Observation) delivery.Result {
 	switch {
-	case d.untouched(observed), d.somebodyElses(observed):
+	case p.untouched(observed), p.somebodyElses(observed):
 		result.Outcome = delivery.OutcomeUntouched
 		return result
-	case d.good == nil:
-		return d.needsAttention(result, errors.New("there is no version to return to"))
-	case observed.VersionLabel == d.good.Label:
-		err := d.prove(ctx, *d.good, activities.Update{Ended: true, Before: d.found.UpdatedAt})
+	case p.good == nil:
+		return p.needsAttention(result, errors.New("there is no version to return to"))
+	case observed.VersionLabel == p.good.Label:
+		err := p.prove(ctx, p.found, *p.good, activities.Update{Ended: true, Before: p.found.UpdatedAt})
 		if err == nil {
 			result.Outcome = delivery.OutcomeTakenBack
-			result.Reason += "; " + d.environment() + " is healthy on " + d.good.Label + " again"
+			result.Reason += "; " + p.environment() + " is healthy on " + p.good.Label + " again"
 			return result
 		}
-		d.evidence = append(d.evidence, "the platform's own return to "+d.good.Label+" did not prove healthy: "+sentence(err))
-	case !d.worthReturning(observed):
-		return d.needsAttention(result, fmt.Errorf("%s was %s on the last good version and is %s now: returning would not mend it",
-			d.environment(), d.found.HealthStatus, observed.HealthStatus))
+		p.evidence = append(p.evidence, "the platform's own return to "+p.good.Label+" did not prove healthy: "+sentence(err))
+	case !p.worthReturning(observed):
+		return p.needsAttention(result, fmt.Errorf("%s was %s on the last good version and is %s now: returning would not mend it",
+			p.environment(), p.found.HealthStatus, observed.HealthStatus))
 	}
-	return d.redeploy(ctx, result, observed)
+	return p.redeploy(ctx, result, observed)
 }
 
 // redeploy puts the last good version back, by the same strategy and the same proof.
-func (d *deployment) redeploy(ctx workflow.Context, result delivery.Result, observed delivery.Observation) delivery.Result {
-	d.enter(ctx, PhaseRollback, "returns to "+d.good.Label)
-	started, err := d.send(ctx, observed, *d.good)
+func (p *policy) redeploy(ctx workflow.Context, result delivery.Result, observed delivery.Observation) delivery.Result {
+	p.enter(ctx, PhaseRollback, "returns to "+p.good.Label)
+	started, err := p.send(ctx, observed, *p.good)
 	if err == nil && started.Busy {
 		err = errors.New("somebody else began an update meanwhile")
 	}
 	if err == nil {
-		err = d.prove(ctx, *d.good, started)
+		err = p.prove(ctx, p.found, *p.good, started)
 	}
 	if err != nil {
-		return d.needsAttention(result, err)
+		return p.needsAttention(result, err)
 	}
-	result.Outcome, result.LeftOn = delivery.OutcomeRolledBack, d.good.Label
-	result.Reason += "; rolled back to " + d.good.Label
+	result.Outcome, result.LeftOn = delivery.OutcomeRolledBack, p.good.Label
+	result.Reason += "; rolled back to " + p.good.Label
 	return result
 }
 
 // untouched reports whether the update never reached the platform: it refused it, or could not be asked.
-func (d *deployment) untouched(observed delivery.Observation) bool {
-	return observed.VersionLabel == d.found.VersionLabel && observed.UpdatedAt.Equal(d.found.UpdatedAt)
+func (p *policy) untouched(observed delivery.Observation) bool {
+	return observed.VersionLabel == p.found.VersionLabel && observed.UpdatedAt.Equal(p.found.UpdatedAt)
 }
 
 // somebodyElses reports whether what happened to the environment is not ours: the platform never
 // told us that it took our update, and our version is not there; or somebody came during the bake. Others'
 // work is not rolled back.
-func (d *deployment) somebodyElses(observed delivery.Observation) bool {
-	return d.baking.taken || (!d.accepted || d.baking.begun) && observed.VersionLabel != d.wanted().Label
+func (p *policy) somebodyElses(observed delivery.Observation) bool {
+	return p.baking.taken || (!p.accepted || p.baking.begun) && observed.VersionLabel != p.wanted().Label
 }
 
 // worthReturning reports whether the last good version has a chance of being better than what is
 // there now. It has, unless the environment was ill on it before, and is less ill now.
-func (d *deployment) worthReturning(observed delivery.Observation) bool {
-	return delivery.Severity(d.found.HealthStatus) <= delivery.Severity("Info") ||
-		delivery.Severity(d.found.HealthStatus) <= delivery.Severity(observed.HealthStatus)
+func (p *policy) worthReturning(observed delivery.Observation) bool {
+	return delivery.Severity(p.found.HealthStatus) <= delivery.Severity("Info") ||
+		delivery.Severity(p.found.HealthStatus) <= delivery.Severity(observed.HealthStatus)
 }
 
 func (d *deployment) needsAttention(result delivery.Result, why error) delivery.Result {

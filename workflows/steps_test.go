@@ -54,6 +54,13 @@ type steps struct {
 	quiet    func(activities.AwaitQuietInput) (activities.Loud, error)
 	checks   func(activities.AwaitChecksInput) (activities.Checks, error)
 	member   func(activities.IsMemberInput) (activities.Membership, error)
+
+	live   func(activities.AwaitLiveInput) (delivery.Observation, error)
+	beside func(activities.MakeBesideInput) (delivery.Observation, error)
+	swap   func(context.Context, activities.SwapInput) (delivery.Observation, error)
+	pair   func(activities.SettlePairInput) (activities.Pair, error)
+	drain  func(activities.DrainInput) error
+	retire func(context.Context, activities.RetireInput) (activities.Retired, error)
 }
 
 const goodLabel, newLabel = "site-1", "site-2"
@@ -164,6 +171,30 @@ func (s *steps) register(env *testsuite.TestWorkflowEnvironment) {
 	add("Bake", func(ctx context.Context, in activities.BakeInput) (delivery.Proof, error) {
 		s.note("Bake " + in.Version.Label)
 		return s.bake(ctx, in)
+	})
+	add("AwaitLive", func(in activities.AwaitLiveInput) (delivery.Observation, error) {
+		s.note("AwaitLive")
+		return s.live(in)
+	})
+	add("MakeBeside", func(in activities.MakeBesideInput) (delivery.Observation, error) {
+		s.note("MakeBeside " + in.Name + " " + in.Version)
+		return s.beside(in)
+	})
+	add("Swap", func(ctx context.Context, in activities.SwapInput) (delivery.Observation, error) {
+		s.note("Swap " + in.From.Name + " " + in.To.Name)
+		return s.swap(ctx, in)
+	})
+	add("SettlePair", func(in activities.SettlePairInput) (activities.Pair, error) {
+		s.note("SettlePair")
+		return s.pair(in)
+	})
+	add("Drain", func(in activities.DrainInput) error {
+		s.note("Drain " + in.Name)
+		return s.drain(in)
+	})
+	add("Retire", func(ctx context.Context, in activities.RetireInput) (activities.Retired, error) {
+		s.note("Retire " + in.Name)
+		return s.retire(ctx, in)
 	})
 	add("FindVersion", func(version delivery.Version) (activities.FoundVersion, error) {
 		s.note("FindVersion")

@@ -30,6 +30,7 @@ type API interface {
 	RequestEnvironmentInfo(context.Context, *elasticbeanstalk.RequestEnvironmentInfoInput, ...func(*elasticbeanstalk.Options)) (*elasticbeanstalk.RequestEnvironmentInfoOutput, error)
 	RetrieveEnvironmentInfo(context.Context, *elasticbeanstalk.RetrieveEnvironmentInfoInput, ...func(*elasticbeanstalk.Options)) (*elasticbeanstalk.RetrieveEnvironmentInfoOutput, error)
 	UpdateEnvironment(context.Context, *elasticbeanstalk.UpdateEnvironmentInput, ...func(*elasticbeanstalk.Options)) (*elasticbeanstalk.UpdateEnvironmentOutput, error)
+	pairAPI
 }
 
 // Pace says how often the platform is asked, and how far its answers may lag behind.
@@ -41,11 +42,14 @@ type Pace struct {
 	Events time.Duration
 	// Lag is how long an accepted change may stay unseen in the answers of DescribeEnvironments.
 	Lag time.Duration
+	// Drain is how long after a swap name servers may still lead to the environment that had the address before.
+	Drain time.Duration
 }
 
 // DefaultPace suits AWS: its health reports come every 10 s, and its rate limits, which it
-// does not publish, are shared with the console and every other tool of the account.
-var DefaultPace = Pace{Fast: 2 * time.Second, Slow: 10 * time.Second, Events: 30 * time.Second, Lag: 5 * time.Second}
+// does not publish, are shared with the console and every other tool of the account. Its addresses are
+// to be remembered for a minute, which not every name server keeps to.
+var DefaultPace = Pace{Fast: 2 * time.Second, Slow: 10 * time.Second, Events: 30 * time.Second, Lag: 5 * time.Second, Drain: 3 * time.Minute}
 
 // Client is one account and region.
 type Client struct {

@@ -20,6 +20,8 @@ import (
 type Configuration struct {
 	// Policy is the deployment policy, in AWS's spelling.
 	Policy string
+	// Database is true when the environment has a database that lives and dies with it.
+	Database bool
 	// Digest stands for all settings; see Changed.
 	Digest string
 	// Namespaces are those that Digest covers, sorted.
@@ -51,6 +53,7 @@ func configuration(options []types.ConfigurationOptionSetting) Configuration {
 		if namespace == "aws:elasticbeanstalk:command" && name == "DeploymentPolicy" && value != "" {
 			read.Policy = value
 		}
+		read.Database = read.Database || namespace == "aws:rds:dbinstance" && name == "HasCoupledDatabase" && value == "true"
 		if !movesByItself(namespace, name) {
 			settings[namespace] = append(settings[namespace], fmt.Sprintf("%q %q %q", aws.ToString(option.ResourceName), name, value))
 		}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/elasticbeanstalk"
+	"github.com/aws/aws-sdk-go-v2/service/elasticbeanstalk/types"
 
 	"gravity/internal/delivery"
 )
@@ -55,22 +56,26 @@ func (c *Client) describe(ctx context.Context, names []string) ([]delivery.Obser
 	if err != nil {
 		return nil, classify(err, "describing environments")
 	}
-	observed := make([]delivery.Observation, 0, len(out.Environments))
+	all := make([]delivery.Observation, 0, len(out.Environments))
 	for _, e := range out.Environments {
-		observed = append(observed, delivery.Observation{
-			Application:  aws.ToString(e.ApplicationName),
-			Name:         aws.ToString(e.EnvironmentName),
-			ID:           aws.ToString(e.EnvironmentId),
-			Status:       string(e.Status),
-			Health:       string(e.Health),
-			HealthStatus: string(e.HealthStatus),
-			VersionLabel: aws.ToString(e.VersionLabel),
-			Address:      aws.ToString(e.CNAME),
-			UpdatedAt:    aws.ToTime(e.DateUpdated).UTC(),
-			Abortable:    aws.ToBool(e.AbortableOperationInProgress),
-		})
+		all = append(all, observed(e))
 	}
-	return observed, nil
+	return all, nil
+}
+
+func observed(e types.EnvironmentDescription) delivery.Observation {
+	return delivery.Observation{
+		Application:  aws.ToString(e.ApplicationName),
+		Name:         aws.ToString(e.EnvironmentName),
+		ID:           aws.ToString(e.EnvironmentId),
+		Status:       string(e.Status),
+		Health:       string(e.Health),
+		HealthStatus: string(e.HealthStatus),
+		VersionLabel: aws.ToString(e.VersionLabel),
+		Address:      aws.ToString(e.CNAME),
+		UpdatedAt:    aws.ToTime(e.DateUpdated).UTC(),
+		Abortable:    aws.ToBool(e.AbortableOperationInProgress),
+	}
 }
 
 // Update asks the platform for another version, once. An error of type Unavailable leaves open whether the

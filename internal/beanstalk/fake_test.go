@@ -17,6 +17,8 @@ import (
 
 // fakeAPI answers with its fields. A call that no field answers fails, as one that is not permitted does.
 type fakeAPI struct {
+	pairAPI // belongs to the tests of pairs, which have a fake of their own
+
 	abort         func(*elasticbeanstalk.AbortEnvironmentUpdateInput) error
 	createVersion func(*elasticbeanstalk.CreateApplicationVersionInput) error
 	deleteVersion func(*elasticbeanstalk.DeleteApplicationVersionInput) error

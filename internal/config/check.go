@@ -56,13 +56,19 @@ func (d *decoder) claim(claims map[string]claim, pipeline delivery.Pipeline, sta
 	if pipeline.Application == "" || stage.Environment == "" {
 		return
 	}
-	id := delivery.EnvironmentID(pipeline.Application, stage.Environment)
-	if first, taken := claims[id]; taken {
-		d.reportAt(key, "environment %q of application %q is deployed to by stage %q of pipeline %q already, on line %d; an environment belongs to one stage",
-			stage.Environment, pipeline.Application, first.stage, first.pipeline, first.at.line)
-		return
+	names := []string{stage.Environment}
+	if stage.Strategy == delivery.BlueGreen {
+		names = append(names, delivery.Green(stage.Environment))
 	}
-	claims[id] = claim{pipeline.Name, stage.Name, d.positions[key]}
+	for _, name := range names {
+		id := delivery.EnvironmentID(pipeline.Application, name)
+		if first, taken := claims[id]; taken {
+			d.reportAt(key, "environment %q of application %q is deployed to by stage %q of pipeline %q already, on line %d; an environment belongs to one stage",
+				name, pipeline.Application, first.stage, first.pipeline, first.at.line)
+			return
+		}
+		claims[id] = claim{pipeline.Name, stage.Name, d.positions[key]}
+	}
 }
 
 // checkTimes reports rules that no deployment could ever meet.

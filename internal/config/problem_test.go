@@ -101,6 +101,8 @@ func TestWhatIsWrongIsSaidSoThatItCanBeMended(t *testing.T) {
 		"a terminal's commands in a key are escaped": {pipeline: "    \"a\\eb\": x\n", says: `unknown key "a\x1bb"`},
 		"the same environment in two stages": {stage: "      - name: production\n        environment: site-staging\n",
 			says: `9:9: environment "site-staging" of application "site" is deployed to by stage "staging" of pipeline "site" already, on line 7`},
+		"an environment that is another's pair": {stage: "        strategy: blue-green\n      - name: production\n        environment: site-staging-green\n",
+			says: `10:9: environment "site-staging-green" of application "site" is deployed to by stage "staging" of pipeline "site" already, on line 7`},
 		"the same environment in two pipelines": {stage: strings.Replace(strings.TrimPrefix(minimal(""), "pipelines:\n"), "name: site\n", "name: shop\n", 1),
 			says: `13:9: environment "site-staging" of application "site" is deployed to by stage "staging" of pipeline "site" already`},
 		"the same pipeline twice": {stage: strings.Replace(strings.TrimPrefix(minimal(""), "pipelines:\n"), "site-staging", "site-other", 1),

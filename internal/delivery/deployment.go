@@ -35,7 +35,7 @@ const (
 	OutcomeUntouched Outcome = "untouched"
 	// OutcomeTakenBack means: the platform returned to the last good version by itself, and it is proven healthy there.
 	OutcomeTakenBack Outcome = "taken back by the platform"
-	// OutcomeRolledBack means: Gravity deployed the last good version, and it is proven healthy there.
+	// OutcomeRolledBack means: Gravity went back to the last good version, and the environment is proven healthy there.
 	OutcomeRolledBack Outcome = "rolled back"
 	// OutcomeSuperseded means: a newer request took its place in the queue.
 	OutcomeSuperseded Outcome = "superseded"

@@ -1,5 +1,7 @@
 package delivery
 
+import "strings"
+
 // Strategy is how an environment's instances move to another version.
 type Strategy string
 
@@ -43,4 +45,14 @@ func (s Strategy) Policy() string {
 	default:
 		return ""
 	}
+}
+
+// maxEnvironmentName is AWS's limit.
+const maxEnvironmentName = 40
+
+// Green is the name of the environment beside a stage's own: the other one of the pair whose addresses blue-green
+// swaps. It is the environment's name with -green, cut before that to what AWS's limit of 40 characters leaves.
+func Green(environment string) string {
+	const suffix = "-green"
+	return strings.TrimRight(environment[:min(len(environment), maxEnvironmentName-len(suffix))], "-") + suffix
 }

@@ -1,8 +1,11 @@
 package aws_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
+	"os"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -168,7 +171,7 @@ func TestAnAlarmIsRaisedFromOutsideTheAPI(t *testing.T) {
 	require.Len(t, out.MetricAlarms, 1)
 	assert.Equal(t, types.StateValueAlarm, out.MetricAlarms[0].StateValue)
 	assert.Equal(t, http.StatusBadRequest, post(`{"name": "errors", "state": "LOUD"}`))
-	assert.Equal(t, 1, s.server.Calls()["DescribeAlarms"])
+	assert.Equal(t, 1, s.server.Calls()["monitoring DescribeAlarms"])
 }
 
 func TestAWSsOwnCommandLineSetsAlarms(t *testing.T) {
@@ -185,4 +188,31 @@ func TestAWSsOwnCommandLineSetsAlarms(t *testing.T) {
 	require.Error(t, err)
 	assert.Contains(t, out, "(ResourceNotFound) when calling the SetAlarmState operation")
 	c.run("cloudwatch", "delete-alarms", "--alarm-names", "errors")
+}
+
+// cli runs the AWS command line against the stand-in, the way that a person would.
+type cli struct {
+	*stand
+	program string
+	home    string
+}
+
+func (c cli) run(arguments ...string) map[string]any {
+	c.Helper()
+	out, err := c.try(arguments...)
+	require.NoError(c, err, "aws %s\n%s", strings.Join(arguments, " "), out)
+	if strings.TrimSpace(out) == "" {
+		return nil
+	}
+	var answer map[string]any
+	require.NoError(c, json.Unmarshal([]byte(out), &answer), out)
+	return answer
+}
+
+func (c cli) try(arguments ...string) (string, error) {
+	command := exec.CommandContext(c.Context(), c.program, append([]string{"--endpoint-url", c.server.URL(), "--output", "json"}, arguments...)...)
+	command.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + c.home, "AWS_ACCESS_KEY_ID=LOCALSTANDIN",
+		"AWS_SECRET_ACCESS_KEY=local-stand-in", "AWS_DEFAULT_REGION=us-east-1", "AWS_PAGER="}
+	out, err := command.CombinedOutput()
+	return string(out), err
 }

@@ -19,12 +19,15 @@ func (p *Platform) CreateStorageLocation(Call, *eb.CreateStorageLocationInput) (
 	return &eb.CreateStorageLocationOutput{S3Bucket: aws.String(p.StorageBucket())}, nil
 }
 
-// CheckDNSAvailability tells whether a CNAME prefix is free.
+// CheckDNSAvailability tells whether a CNAME prefix is free, and which address it stands for.
 func (p *Platform) CheckDNSAvailability(_ Call, in *eb.CheckDNSAvailabilityInput) (*eb.CheckDNSAvailabilityOutput, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if e := p.holder(*in.CNAMEPrefix); e != nil {
+		return &eb.CheckDNSAvailabilityOutput{Available: aws.Bool(false), FullyQualifiedCNAME: aws.String(e.CNAME())}, nil
+	}
 	return &eb.CheckDNSAvailabilityOutput{
-		Available:           aws.Bool(!p.prefixTaken(*in.CNAMEPrefix)),
+		Available:           aws.Bool(true),
 		FullyQualifiedCNAME: aws.String(*in.CNAMEPrefix + "." + p.options.Region + ".elasticbeanstalk.com"),
 	}, nil
 }

@@ -96,7 +96,7 @@ func (p *Platform) newEnvironment(a *Application, in *eb.CreateEnvironmentInput)
 	prefix := aws.ToString(in.CNAMEPrefix)
 	if prefix == "" {
 		prefix = p.identifier(name+".eba-", 8, lettersAndDigits)
-	} else if p.prefixTaken(prefix) {
+	} else if p.holder(prefix) != nil {
 		return nil, invalid("DNS name (%s.%s.elasticbeanstalk.com) is not available.", prefix, p.options.Region)
 	}
 	base := &Template{SolutionStack: aws.ToString(in.SolutionStackName), PlatformArn: aws.ToString(in.PlatformArn)}
@@ -170,13 +170,14 @@ func (p *Platform) running() int {
 	return count
 }
 
-func (p *Platform) prefixTaken(prefix string) bool {
+// holder is the environment that has a CNAME prefix; nil while it is free.
+func (p *Platform) holder(prefix string) *Environment {
 	for _, e := range p.environments {
 		if e.Status != types.EnvironmentStatusTerminated && strings.EqualFold(e.CNAMEPrefix, prefix) {
-			return true
+			return e
 		}
 	}
-	return false
+	return nil
 }
 
 // AbortEnvironmentUpdate ends the update under way.

@@ -43,10 +43,13 @@ func (p *Platform) tagged(arn string) (tags *map[string]string, save func() erro
 		if err != nil {
 			return nil, nil, unknown
 		}
-		if e.Update != nil {
-			return nil, nil, fault("OperationInProgressFailure", "Environment %s is being changed by another operation.", e.Name)
-		}
-		return &e.Tags, func() error { p.save(e); return nil }, nil
+		return &e.Tags, func() error {
+			if e.Update != nil {
+				return fault("OperationInProgressFailure", "Environment %s is being changed by another operation.", e.Name)
+			}
+			p.save(e)
+			return nil
+		}, nil
 	default:
 		return nil, nil, fault("ResourceTypeNotSupportedException", "Resource type %s does not support tagging.", kind)
 	}
@@ -90,6 +93,11 @@ func (p *Platform) UpdateTagsForResource(_ Call, in *eb.UpdateTagsForResourceInp
 	if len(changed) > maxTags {
 		return nil, fault("TooManyTagsException", "The number of tags in the resource would exceed %d.", maxTags)
 	}
+	before := *tags
 	*tags = changed
-	return &eb.UpdateTagsForResourceOutput{}, save()
+	if err := save(); err != nil {
+		*tags = before
+		return nil, err
+	}
+	return &eb.UpdateTagsForResourceOutput{}, nil
 }
