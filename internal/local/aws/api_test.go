@@ -382,3 +382,43 @@ func TestApplicationsAreDescribedChangedAndDeletedWithTheirEnvironments(t *testi
 		VersionLabel: sdk.String("v1"), AutoCreateApplication: sdk.Bool(true), SourceBundle: &types.S3Location{S3Bucket: sdk.String(bucket), S3Key: sdk.String("v1.zip")}})
 	require.NoError(t, err)
 }
+
+func TestADeletedVersionLeavesItsBundleUnlessAskedOtherwise(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.application()
+	for label, removed := range map[string]bool{"v1": false, "v2": true} {
+		s.version(label, "good")
+		_, err := s.beanstalk.DeleteApplicationVersion(t.Context(), &eb.DeleteApplicationVersionInput{
+			ApplicationName: sdk.String(applicationName), VersionLabel: sdk.String(label), DeleteSourceBundle: sdk.Bool(removed)})
+		require.NoError(t, err)
+		_, err = s.s3.HeadObject(t.Context(), &s3.HeadObjectInput{Bucket: sdk.String(bucket), Key: sdk.String(label + ".zip")})
+		assert.Equal(t, removed, err != nil, label)
+	}
+	out, err := s.beanstalk.DescribeApplicationVersions(t.Context(), &eb.DescribeApplicationVersionsInput{ApplicationName: sdk.String(applicationName)})
+	require.NoError(t, err)
+	assert.Empty(t, out.ApplicationVersions)
+}
+
+func TestALifecycleByAgeBelongsToAnApplicationFromItsBeginning(t *testing.T) {
+	t.Parallel()
+	s := startStepped(t)
+	rules := &types.ApplicationResourceLifecycleConfig{ServiceRole: sdk.String("role"), VersionLifecycleConfig: &types.ApplicationVersionLifecycleConfig{
+		MaxAgeRule: &types.MaxAgeRule{Enabled: sdk.Bool(true), MaxAgeInDays: sdk.Int32(7)}}}
+	made, err := s.beanstalk.CreateApplication(t.Context(), &eb.CreateApplicationInput{ApplicationName: sdk.String(applicationName), ResourceLifecycleConfig: rules})
+	require.NoError(t, err)
+	assert.Equal(t, int32(7), *made.Application.ResourceLifecycleConfig.VersionLifecycleConfig.MaxAgeRule.MaxAgeInDays)
+	_, err = s.s3.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: sdk.String(bucket)})
+	require.NoError(t, err)
+	s.version("v1", "good")
+	s.clock.Advance(4 * 24 * time.Hour)
+	s.version("v2", "good")
+	s.clock.Advance(4 * 24 * time.Hour)
+	s.version("v3", "good")
+	out, err := s.beanstalk.DescribeApplications(t.Context(), &eb.DescribeApplicationsInput{})
+	require.NoError(t, err)
+	assert.Equal(t, []string{"v3", "v2"}, out.Applications[0].Versions)
+	rules.VersionLifecycleConfig.MaxCountRule = &types.MaxCountRule{Enabled: sdk.Bool(true), MaxCount: sdk.Int32(1)}
+	_, err = s.beanstalk.CreateApplication(t.Context(), &eb.CreateApplicationInput{ApplicationName: sdk.String("other"), ResourceLifecycleConfig: rules})
+	assert.Equal(t, "InvalidParameterValue: Only one of MaxCountRule and MaxAgeRule can be enabled.", code(err))
+}

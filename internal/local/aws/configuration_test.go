@@ -1,6 +1,7 @@
 package aws_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -137,4 +138,74 @@ func TestOptionsOfNamedProcessesAreTakenAndWrongOnesRefused(t *testing.T) {
 	assert.Zero(t, validate(setting("aws:elbv2:listener:443", "SSLCertificateArns", "arn")))
 	assert.Equal(t, 1, validate(setting("aws:elasticbeanstalk:environment:process:admin", "HealthCheckInterval", "4")))
 	assert.Equal(t, 1, validate(setting("aws:elasticbeanstalk:environment:process:admin", "Colour", "blue")))
+}
+
+func TestTheOptionsOfADeploymentDoWhatTheySay(t *testing.T) {
+	t.Parallel()
+	const command = "aws:elasticbeanstalk:command"
+	for name, test := range map[string]struct {
+		policy  string
+		options []types.ConfigurationOptionSetting
+		version string
+		label   string // that the environment is on afterwards
+		says    map[string]int
+		within  time.Duration // 0 when it does not matter
+	}{
+		"batches in percent": {"Rolling", []types.ConfigurationOptionSetting{setting(command, "BatchSizeType", "Percentage"), setting(command, "BatchSize", "25")},
+			"v2", "v2", map[string]int{"Completed application deployment.": 4, "De-registering instance(s)": 4}, 0},
+		"a small share is still one instance": {"Rolling", []types.ConfigurationOptionSetting{setting(command, "BatchSizeType", "Percentage"), setting(command, "BatchSize", "10")},
+			"v2", "v2", map[string]int{"Completed application deployment.": 4}, 0},
+		"health ignored": {"Rolling", []types.ConfigurationOptionSetting{setting(command, "IgnoreHealthCheck", "true")},
+			"sick", "sick", map[string]int{"did not pass health check": 0}, 2 * time.Minute},
+		"a short timeout": {"Immutable", []types.ConfigurationOptionSetting{setting(command, "Timeout", "120")},
+			"sick", "v1", map[string]int{"did not pass health check": 1}, 5 * time.Minute},
+		"a long timeout": {"Immutable", []types.ConfigurationOptionSetting{setting(command, "Timeout", "3600")},
+			"sick", "v1", map[string]int{"did not pass health check": 1}, 70 * time.Minute},
+		"settings of the version's own": {"Immutable", nil, "patient", "patient", map[string]int{"Environment update completed successfully.": 1}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := startStepped(t)
+			s.versions("v1", "v2", "sick")
+			s.bundle("patient", map[string]string{".ebextensions/command.config": "option_settings:\n  " + command + ":\n    Timeout: 1800\n"})
+			s.createStepped("staging", "v1", test.policy, test.options...)
+			began := s.clock.Now()
+			request := s.update("staging", test.version)
+			e, _ := s.watch("staging", nil)
+			if test.within > 0 {
+				assert.Less(t, s.clock.Now().Sub(began), test.within)
+				assert.Greater(t, s.clock.Now().Sub(began), test.within/2)
+			}
+			s.clock.Advance(time.Minute)
+			assert.Equal(t, test.label, *e.VersionLabel)
+			messages := strings.Join(s.messages("staging", request), "\n")
+			for message, times := range test.says {
+				assert.Equal(t, times, strings.Count(messages, message), "%s in\n%s", message, messages)
+			}
+			if name == "settings of the version's own" {
+				assert.Equal(t, "1800", s.optionValue("staging", command, "Timeout"))
+			}
+		})
+	}
+}
+
+func TestTheOptionsOfTheHealthCheckSayWhenAnInstanceIsUnhealthy(t *testing.T) {
+	t.Parallel()
+	const process = "aws:elasticbeanstalk:environment:process:default"
+	s := startStepped(t)
+	s.versions("v1")
+	_, err := s.beanstalk.CreateEnvironment(t.Context(), &eb.CreateEnvironmentInput{ApplicationName: sdk.String(applicationName),
+		EnvironmentName: sdk.String("staging"), VersionLabel: sdk.String("v1"), SolutionStackName: sdk.String(stack),
+		OptionSettings: []types.ConfigurationOptionSetting{setting(process, "HealthCheckInterval", "100"), setting(process, "UnhealthyThresholdCount", "3")}})
+	require.NoError(t, err)
+	s.clock.Advance(10 * time.Minute)
+	assert.Equal(t, types.EnvironmentHealthGreen, s.describe("staging").Health, "of an environment with basic health")
+	s.configure("staging", setting(process, "Port", "9090"))
+	s.clock.Advance(3 * time.Minute)
+	assert.Equal(t, types.EnvironmentHealthGreen, s.describe("staging").Health, "three checks take longer")
+	s.clock.Advance(3 * time.Minute)
+	assert.Equal(t, types.EnvironmentHealthRed, s.describe("staging").Health)
+	s.configure("staging", setting(process, "Port", "80"), setting(process, "HealthCheckInterval", "10"), setting(process, "HealthyThresholdCount", "2"))
+	s.clock.Advance(3 * time.Minute)
+	assert.Equal(t, types.EnvironmentHealthGreen, s.describe("staging").Health)
 }

@@ -111,6 +111,12 @@ func (p *Platform) DescribeConfigurationOptions(_ Call, in *eb.DescribeConfigura
 		}
 		out.SolutionStackName, out.PlatformArn = optional(e.SolutionStack), optional(e.PlatformArn)
 	}
+	if err := p.checkPlatform(aws.ToString(in.SolutionStackName), aws.ToString(in.PlatformArn)); err != nil {
+		return nil, err
+	}
+	if in.SolutionStackName != nil || in.PlatformArn != nil {
+		out.SolutionStackName, out.PlatformArn = in.SolutionStackName, in.PlatformArn
+	}
 	all := Settings{}
 	for option, rule := range p.rules {
 		all[option] = rule.fallback
@@ -149,7 +155,14 @@ func (r optionRule) described(option Option) types.ConfigurationOptionDescriptio
 func (p *Platform) ValidateConfigurationSettings(_ Call, in *eb.ValidateConfigurationSettingsInput) (*eb.ValidateConfigurationSettingsOutput, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if _, err := p.application(*in.ApplicationName); err != nil {
+	a, err := p.application(*in.ApplicationName)
+	if err == nil && in.EnvironmentName != nil {
+		_, err = p.environment(in.EnvironmentName, nil)
+	}
+	if err == nil && in.TemplateName != nil {
+		_, err = a.template(*in.TemplateName)
+	}
+	if err != nil {
 		return nil, err
 	}
 	out := &eb.ValidateConfigurationSettingsOutput{Messages: []types.ValidationMessage{}}
