@@ -11,12 +11,14 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
 
 	sdk "github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	eb "github.com/aws/aws-sdk-go-v2/service/elasticbeanstalk"
 	"github.com/stretchr/testify/require"
 
 	"gravity/internal/local/aws"
@@ -85,7 +87,13 @@ func FuzzTheEndpointAnswersEveryFormWithWellFormedXML(f *testing.F) {
 	} {
 		f.Add(form + "&Version=2010-12-01")
 	}
+	client := reflect.TypeFor[*eb.Client]()
+	for i := range client.NumMethod() { // every operation, on what is there
+		f.Add("Action=" + client.Method(i).Name + "&ApplicationName=site&EnvironmentName=staging&VersionLabel=v1&TemplateName=t&InfoType=tail&CNAMEPrefix=site" +
+			"&AttributeNames.member.1=All&ResourceArn=arn:aws:elasticbeanstalk:us-east-1:000000000000:environment/site/staging&Version=2010-12-01")
+	}
 	f.Fuzz(func(t *testing.T, form string) {
+		stepped.Advance(5 * time.Second) // so that what was begun goes on
 		answer := signed(t, server, "elasticbeanstalk", http.MethodPost, "/", "application/x-www-form-urlencoded", []byte(form))
 		wellFormed(t, answer.Body.Bytes())
 		require.Contains(t, []int{200, 400, 403}, answer.Code, "%s", answer.Body)

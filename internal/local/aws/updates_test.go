@@ -67,7 +67,7 @@ func TestSettingsThatOnlyNewInstancesCanHaveReplaceThem(t *testing.T) {
 	}{
 		"without rolling updates": {nil, true, 1},
 		"batch by batch": {[]types.ConfigurationOptionSetting{setting(nsRolling, "RollingUpdateEnabled", "true"), setting(nsRolling, "RollingUpdateType", "Health"),
-			setting(nsRolling, "MaxBatchSize", "3"), setting(nsRolling, "MinInstancesInService", "2")}, false, 2},
+			setting(nsRolling, "MaxBatchSize", "4"), setting(nsRolling, "MinInstancesInService", "2")}, false, 2},
 		"by time": {[]types.ConfigurationOptionSetting{setting(nsRolling, "RollingUpdateEnabled", "true"), setting(nsRolling, "MaxBatchSize", "1")}, false, 4},
 	} {
 		t.Run(name, func(t *testing.T) {
