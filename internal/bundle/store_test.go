@@ -109,6 +109,21 @@ func TestABundleIsUploadedOnceWithItsDigest(t *testing.T) {
 	require.Equal(t, 1, fake.asked(http.MethodPut, "site/v1.zip"))
 }
 
+func TestABundleThatIsGoneIsToldFromOneThatMayNotBeLookedAt(t *testing.T) {
+	fake := newFakeS3(t)
+	store := &Store{S3: fake.client}
+	_, err := fake.client.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String("bundles"), Key: aws.String("there.zip"), Body: strings.NewReader("x")})
+	require.NoError(t, err)
+	for key, want := range map[string]bool{"there.zip": true, "gone.zip": false} {
+		there, err := store.Exists(t.Context(), "bundles", key)
+		require.NoError(t, err)
+		require.Equal(t, want, there, key)
+	}
+	fake.answer = func(w http.ResponseWriter, _ *http.Request) bool { w.WriteHeader(http.StatusForbidden); return true }
+	_, err = store.Exists(t.Context(), "bundles", "there.zip")
+	require.Equal(t, delivery.AccessDenied, delivery.TypeOf(err))
+}
+
 func TestABundleWithAnotherDigestIsNeverOverwritten(t *testing.T) {
 	fake := newFakeS3(t)
 	store := &Store{S3: fake.client}
