@@ -190,7 +190,8 @@ func TestABakeGoesOnWhereItWasAfterItsWorkerDied(t *testing.T) {
 	// A heartbeat has to be missed for 20 s first; a bake that began anew would take that much longer.
 	require.InDelta(t, bake.Seconds(), time.Since(began).Seconds(), 8)
 	_, byType := w.events(deployment)
-	require.Equal(t, 1, byType[enums.EVENT_TYPE_ACTIVITY_TASK_FAILED]+byType[enums.EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT]+1, "attempts leave no events")
+	require.Equal(t, 6, byType[enums.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED], "the bake is one step, whoever does it")
+	require.Equal(t, 6, byType[enums.EVENT_TYPE_ACTIVITY_TASK_COMPLETED])
 }
 
 // events counts the events of a workflow's history, by type.

@@ -3,6 +3,7 @@ package alarms
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -51,7 +52,8 @@ func (a *account) DescribeAlarms(ctx context.Context, in *cloudwatch.DescribeAla
 		if state, ok := a.states[name]; ok {
 			out.MetricAlarms = append(out.MetricAlarms, types.MetricAlarm{AlarmName: aws.String(name), StateValue: state, StateReason: aws.String("Threshold\nCrossed")})
 		}
-		if state, ok := a.composite[name]; ok {
+		// As on AWS, composite alarms are answered to those alone who ask for them.
+		if state, ok := a.composite[name]; ok && slices.Contains(in.AlarmTypes, types.AlarmTypeCompositeAlarm) {
 			out.CompositeAlarms = append(out.CompositeAlarms, types.CompositeAlarm{AlarmName: aws.String(name), StateValue: state})
 		}
 	}
