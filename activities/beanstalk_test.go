@@ -61,8 +61,11 @@ func newPlatform() *platform {
 // steps are the activities over this platform, at a pace for tests.
 func (p *platform) steps() *Beanstalk { return &Beanstalk{Client: p.client()} }
 
-func (p *platform) client() *beanstalk.Client {
-	return beanstalk.NewFromAPI(p, beanstalk.Pace{Fast: time.Millisecond, Slow: 4 * time.Millisecond, Events: time.Millisecond, Lag: 10 * time.Millisecond})
+func (p *platform) client() *beanstalk.Client { return p.over(p) }
+
+// over is a client of this platform, or of one that knows more.
+func (p *platform) over(api beanstalk.API) *beanstalk.Client {
+	return beanstalk.NewFromAPI(api, beanstalk.Pace{Fast: time.Millisecond, Slow: 4 * time.Millisecond, Events: time.Millisecond, Lag: 10 * time.Millisecond})
 }
 
 func (p *platform) DescribeEnvironments(context.Context, *sdk.DescribeEnvironmentsInput, ...func(*sdk.Options)) (*sdk.DescribeEnvironmentsOutput, error) {

@@ -17,6 +17,8 @@ import (
 	"go.temporal.io/api/enums/v1"
 
 	"gravity/internal/delivery"
+	"gravity/internal/local/aws"
+	"gravity/internal/local/aws/faults"
 	"gravity/workflows"
 )
 
@@ -331,4 +333,45 @@ func (w *world) rollBack(version string) error {
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
+}
+
+// begun counts, by the platform's own events, what was begun on the application's environments.
+func (w *world) begun() map[string]int {
+	w.t.Helper()
+	api := elasticbeanstalk.NewFromConfig(w.platform.Config())
+	out, err := api.DescribeEvents(w.t.Context(), &elasticbeanstalk.DescribeEventsInput{ApplicationName: sdk.String("site"), MaxRecords: sdk.Int32(1000)})
+	require.NoError(w.t, err)
+	counted := map[string]int{}
+	for _, event := range out.Events {
+		if operation, starting := strings.CutSuffix(sdk.ToString(event.Message), " is starting."); starting {
+			counted[operation]++
+		}
+	}
+	return counted
+}
+
+func TestBlueGreenHappensOnceThoughManyCallsToAWSFail(t *testing.T) {
+	w := newPairWorld(t, slowly)
+	first := w.first()
+	address := w.observe(blue).Address
+	answered := w.load()
+	before := w.begun()
+	require.NoError(t, w.platform.SetFaults(aws.Faults{
+		ThrottleCalls: 0.05, FailCalls: 0.05, DropCalls: 0.05, LoseAnswers: 0.15, StaleReads: faults.Duration(50 * time.Millisecond),
+	}))
+	good := w.ended(w.push("a good change", goodChange))
+	ill := w.ended(w.push("a change that fails its health check", untestedChange))
+	require.NoError(t, w.platform.SetFaults(aws.Faults{}))
+	require.Equal(t, workflows.StateSucceeded, good.State, good.Detail)
+	require.Equal(t, workflows.StateFailed, ill.State, ill.Detail)
+	require.NotEqual(t, first.Version, good.Version)
+	w.alone(blue, good.Version, address)
+	after := w.begun()
+	for operation, times := range map[string]int{"createEnvironment": 2, "swapEnvironmentCNAMEs": 2 /* one swap, told on both sides */, "terminateEnvironment": 2} {
+		require.Equal(t, times, after[operation]-before[operation], operation)
+	}
+	templates, err := elasticbeanstalk.NewFromConfig(w.platform.Config()).DescribeApplications(t.Context(), &elasticbeanstalk.DescribeApplicationsInput{})
+	require.NoError(t, err)
+	require.Empty(t, templates.Applications[0].ConfigurationTemplates)
+	answered()
 }

@@ -144,6 +144,31 @@ func TestSwappingCNAMEsExchangesWhatUsersReach(t *testing.T) {
 	assert.Empty(t, users.problems)
 }
 
+func TestAPrefixStandsForTheAddressOfWhoeverHasIt(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.application()
+	for name, prefix := range map[string]string{"blue": "shop", "green": "shop-other"} {
+		_, err := s.beanstalk.CreateEnvironment(t.Context(), &eb.CreateEnvironmentInput{
+			ApplicationName: sdk.String(applicationName), EnvironmentName: sdk.String(name), CNAMEPrefix: sdk.String(prefix), SolutionStackName: sdk.String(stack)})
+		require.NoError(t, err)
+		s.ready(name)
+	}
+	address := func() string {
+		out, err := s.beanstalk.CheckDNSAvailability(t.Context(), &eb.CheckDNSAvailabilityInput{CNAMEPrefix: sdk.String("shop")})
+		require.NoError(t, err)
+		require.False(t, *out.Available)
+		return *out.FullyQualifiedCNAME
+	}
+	before := address()
+	assert.Equal(t, *s.describe("blue").CNAME, before)
+	_, err := s.beanstalk.SwapEnvironmentCNAMEs(t.Context(), &eb.SwapEnvironmentCNAMEsInput{
+		SourceEnvironmentName: sdk.String("blue"), DestinationEnvironmentName: sdk.String("green")})
+	require.NoError(t, err)
+	assert.Equal(t, *s.ready("green").CNAME, address())
+	assert.Equal(t, before, address(), "users keep their address")
+}
+
 func TestLogsAreCollectedIntoS3AndReadByURL(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -285,6 +310,12 @@ func TestResourcesAreTagged(t *testing.T) {
 	out, err := s.beanstalk.ListTagsForResource(t.Context(), &eb.ListTagsForResourceInput{ResourceArn: e.EnvironmentArn})
 	require.NoError(t, err)
 	assert.Equal(t, []types.Tag{{Key: sdk.String("team"), Value: sdk.String("web")}}, out.ResourceTags)
+	s.update("staging", "v1")
+	_, err = s.beanstalk.UpdateTagsForResource(t.Context(), &eb.UpdateTagsForResourceInput{ResourceArn: e.EnvironmentArn, TagsToRemove: []string{"team"}})
+	assert.True(t, strings.HasPrefix(code(err), "OperationInProgressFailure"), code(err))
+	out, err = s.beanstalk.ListTagsForResource(t.Context(), &eb.ListTagsForResourceInput{ResourceArn: e.EnvironmentArn})
+	require.NoError(t, err, "tags can be read during an operation")
+	assert.Len(t, out.ResourceTags, 1, "what was refused changed nothing")
 	_, err = s.beanstalk.ListTagsForResource(t.Context(), &eb.ListTagsForResourceInput{ResourceArn: sdk.String(*e.EnvironmentArn + "x")})
 	assert.True(t, strings.HasPrefix(code(err), "ResourceNotFoundException"))
 }
