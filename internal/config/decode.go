@@ -144,6 +144,8 @@ func (d *decoder) value(at position, path, name string, node ast.Node, target re
 		}
 	case reflect.Int:
 		d.integer(at, path, name, node, target, rule)
+	case reflect.Bool:
+		d.boolean(at, path, name, node, target)
 	default:
 		panic(fmt.Sprintf("gravity.yaml cannot express %s, the type of %s", target.Type(), path))
 	}
@@ -284,6 +286,15 @@ func (d *decoder) integer(at position, path, name string, node ast.Node, target 
 		return
 	}
 	target.SetInt(int64(value))
+}
+
+func (d *decoder) boolean(at position, path, name string, node ast.Node, target reflect.Value) {
+	value, ok := node.(*ast.BoolNode)
+	if !ok {
+		d.report(at, path, "%s must be true or false, not %s", name, kindOf(node))
+		return
+	}
+	target.SetBool(value.Value)
 }
 
 // kindOf names a node's kind as people do.

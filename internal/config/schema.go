@@ -29,7 +29,7 @@ func Schema() []byte {
 // the defaults.
 func defaults() reflect.Value {
 	empty := delivery.Pipeline{
-		Build: &delivery.Command{}, Test: &delivery.Command{},
+		Build: &delivery.Command{}, Test: &delivery.Test{Matrix: []delivery.Axis{{}}}, Cache: &delivery.Cache{},
 		Stages: []delivery.Stage{{
 			Gate:   delivery.Gate{Approval: &delivery.Approval{}},
 			Health: delivery.Health{Check: &delivery.Check{}},
@@ -95,6 +95,9 @@ func described(of reflect.Type, rule rule, value reflect.Value, definitions map[
 }
 
 func scalar(of reflect.Type, rule rule) map[string]any {
+	if of.Kind() == reflect.Bool {
+		return map[string]any{"type": "boolean"}
+	}
 	if of.Kind() == reflect.Int {
 		return map[string]any{"type": "integer", "minimum": rule.min, "maximum": rule.max}
 	}

@@ -20,20 +20,18 @@ type Pipeline struct {
 	// Bucket is the S3 bucket for bundles. Default: the storage bucket that Beanstalk keeps in
 	// every region (CreateStorageLocation).
 	Bucket string `json:"bucket,omitempty" yaml:"bucket,omitempty"`
+	// Checkout says what comes in beside the repository's own files. Default: nothing.
+	Checkout Checkout `json:"checkout,omitzero" yaml:"checkout,omitempty"`
+	// Sandbox bounds what the build and test commands may use and reach.
+	Sandbox Sandbox `json:"sandbox,omitzero" yaml:"sandbox,omitempty"`
+	// Cache keeps what the commands' tools download and compile from one run to the next. Optional.
+	Cache *Cache `json:"cache,omitempty" yaml:"cache,omitempty"`
 	// Build runs before the test and may add files to the bundle. Optional.
 	Build *Command `json:"build,omitempty" yaml:"build,omitempty"`
 	// Test decides whether there is a version at all. Without one every revision passes.
-	Test *Command `json:"test,omitempty" yaml:"test,omitempty"`
+	Test *Test `json:"test,omitempty" yaml:"test,omitempty"`
 	// Stages in the order of promotion.
 	Stages []Stage `json:"stages" yaml:"stages"`
-}
-
-// Command is a shell command of the project, run in Pipeline.Path with a clean environment.
-type Command struct {
-	// Run is passed to /bin/sh -c.
-	Run string `json:"run" yaml:"run"`
-	// Timeout ends the command and all its descendants. Default 10m.
-	Timeout Duration `json:"timeout,omitempty" yaml:"timeout,omitempty"`
 }
 
 // Stage is one Beanstalk environment of a pipeline, with its gate and its rules.
@@ -191,6 +189,7 @@ type Check struct {
 // Defaults of a gravity.yaml that says nothing else.
 const (
 	DefaultCommandTimeout  = Duration(10 * time.Minute)
+	DefaultOutput          = 64 // megabytes
 	DefaultDeadline        = Duration(time.Hour)
 	DefaultPatience        = Duration(time.Hour)
 	DefaultApprovalTimeout = Duration(72 * time.Hour)
@@ -206,6 +205,7 @@ func (p Pipeline) WithDefaults() Pipeline {
 	if p.Path == "" {
 		p.Path = "."
 	}
+	p.Sandbox = p.Sandbox.withDefaults()
 	p.Build = p.Build.withDefaults()
 	p.Test = p.Test.withDefaults()
 	stages := make([]Stage, len(p.Stages))
@@ -214,15 +214,6 @@ func (p Pipeline) WithDefaults() Pipeline {
 	}
 	p.Stages = stages
 	return p
-}
-
-func (c *Command) withDefaults() *Command {
-	if c == nil {
-		return nil
-	}
-	filled := *c
-	orElse(&filled.Timeout, DefaultCommandTimeout)
-	return &filled
 }
 
 func (s Stage) withDefaults() Stage {
