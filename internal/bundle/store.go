@@ -26,11 +26,11 @@ import (
 const digestMetadata = "gravity-sha256"
 
 // Bundles above multipartThreshold bytes go up in parts of partSize bytes, uploadsAtOnce at a time:
-// together less than 32 MB of memory.
+// as small as S3 takes them, because the memory of all of them counts.
 const (
-	multipartThreshold = 8 << 20
-	partSize           = 8 << 20
-	uploadsAtOnce      = 3
+	multipartThreshold = 5 << 20
+	partSize           = 5 << 20
+	uploadsAtOnce      = 2
 )
 
 // API is what is used of S3.
@@ -152,7 +152,7 @@ func (c *checkedReader) Read(into []byte) (int, error) {
 
 // peek reads up to limit bytes ahead, to know whether the whole bundle fits in one request.
 func (c *checkedReader) peek(limit int64) (io.Reader, error) {
-	first := &bytes.Buffer{}
+	first := bytes.NewBuffer(make([]byte, 0, limit+bytes.MinRead))
 	if _, err := io.CopyN(first, c, limit); err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
