@@ -40,6 +40,7 @@ type run struct {
 	gate     *gate
 	aborted  *Answer
 	finished map[string]delivery.Result // by request ID; read by key alone
+	jobs     []jobOutcome               // of the test, in the order of its matrix
 	// What show last sent.
 	shown        RunState
 	shownVersion string
