@@ -95,11 +95,6 @@ func (b *Build) Checkout(ctx context.Context, input CheckoutInput) (Workspace, e
 	if err != nil {
 		return Workspace{}, toTemporal(err)
 	}
-	done, err := b.Workspaces.Use(directory)
-	if err != nil {
-		return Workspace{}, toTemporal(err)
-	}
-	defer done()
 	revision, err := b.Sources.Checkout(ctx, source.Request{
 		Repository: input.Repository, SHA: input.Revision.SHA, Ref: input.Revision.Ref, Path: input.Path,
 		Submodules: input.Checkout.Submodules, LFS: input.Checkout.LFS, Into: filepath.Join(directory, treeDirectory),
@@ -112,6 +107,12 @@ func (b *Build) Checkout(ctx context.Context, input CheckoutInput) (Workspace, e
 		release()
 		return Workspace{}, toTemporal(err)
 	}
+	// From here on it is a build that has begun.
+	done, err := b.Workspaces.Use(directory)
+	if err != nil {
+		return Workspace{}, toTemporal(err)
+	}
+	done()
 	return workspace, nil
 }
 

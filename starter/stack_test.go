@@ -287,7 +287,7 @@ func runWorker(encoded string) error {
 		return err
 	}
 	_, err = process.Start(process.Options{
-		Temporal: temporal, Pace: testPace, Directory: settings.Directory, LocalRepositories: true,
+		Temporal: temporal, Pace: testPace, Directory: settings.Directory, LocalRepositories: true, CommandsAsWorker: true,
 		AWS: sdk.Config{
 			Region: settings.Region, BaseEndpoint: sdk.String(settings.AWS),
 			Credentials: credentials.NewStaticCredentialsProvider(settings.AccessKey, settings.SecretKey, ""),

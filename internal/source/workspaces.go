@@ -31,7 +31,7 @@ type Workspaces struct {
 type holding struct {
 	lock  *flock.Flock
 	users int       // steps that work in it now
-	used  time.Time // when the last one began or ended
+	used  time.Time // when the last one began or ended; zero before the first
 }
 
 const (
@@ -70,7 +70,7 @@ func (w *Workspaces) New(id string) (dir string, release func(), err error) {
 	if w.held == nil {
 		w.held = map[string]*holding{}
 	}
-	w.held[dir] = &holding{lock: lock, used: time.Now()}
+	w.held[dir] = &holding{lock: lock}
 	return dir, func() { _ = w.Remove(dir) }, nil
 }
 
@@ -110,7 +110,8 @@ func (w *Workspaces) mark(workspace string) func() {
 }
 
 // Busy counts the workspaces in which a step works, or did within the time given: one build's steps
-// follow each other closely, and the next of them is not to be hindered.
+// follow each other closely, and the next of them is not to be hindered. One that is being made does
+// not count yet.
 func (w *Workspaces) Busy(within time.Duration) int {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
@@ -129,7 +130,7 @@ func (w *Workspaces) Expire(unused time.Duration) (int, error) {
 	w.mutex.Lock()
 	var expired []string
 	for dir, held := range w.held {
-		if held.users == 0 && time.Since(held.used) >= unused {
+		if held.users == 0 && !held.used.IsZero() && time.Since(held.used) >= unused {
 			expired = append(expired, dir)
 		}
 	}
