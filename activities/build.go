@@ -72,6 +72,8 @@ type Workspace struct {
 	Revision delivery.Revision `json:"revision"`
 	// Cache is set where the pipeline keeps one.
 	Cache *WorkspaceCache `json:"cache,omitempty"`
+	// Bucket is where its commands' logs are kept. Empty: it was not to be had.
+	Bucket string `json:"bucket,omitempty"`
 }
 
 // WorkspaceCache is what a workspace's commands find of what tools downloaded and compiled before.
@@ -100,6 +102,12 @@ func (b *Build) Checkout(ctx context.Context, input CheckoutInput) (Workspace, e
 		Submodules: input.Checkout.Submodules, LFS: input.Checkout.LFS, Into: filepath.Join(directory, treeDirectory),
 	})
 	workspace := Workspace{TaskQueue: b.TaskQueue, Directory: directory, Path: input.Path, Revision: revision}
+	if err == nil {
+		if workspace.Bucket, err = b.bucketFor(ctx, input.Bucket); err != nil && ctx.Err() == nil {
+			b.log().WarnContext(ctx, "there is no bucket for logs and caches; the build goes on without", "pipeline", input.Pipeline, "error", err)
+			err = nil
+		}
+	}
 	if err == nil && input.Cache != nil && b.Caches != nil {
 		workspace.Cache, err = b.restoreCache(ctx, workspace, input)
 	}
@@ -126,11 +134,7 @@ func (b *Build) restoreCache(ctx context.Context, workspace Workspace, input Che
 	if err := os.Mkdir(into, 0o700); err != nil {
 		return nil, fmt.Errorf("making the folder of caches: %w", err)
 	}
-	found := false
-	bucket, err := b.bucketFor(ctx, input.Bucket)
-	if err == nil {
-		found, err = b.Caches.Restore(ctx, bucket, key, into)
-	}
+	found, err := b.Caches.Restore(ctx, workspace.Bucket, key, into)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
@@ -143,7 +147,6 @@ func (b *Build) restoreCache(ctx context.Context, workspace Workspace, input Che
 // SaveCacheInput is the workspace whose tests have passed.
 type SaveCacheInput struct {
 	Workspace Workspace `json:"workspace"`
-	Bucket    string    `json:"bucket,omitempty"`
 }
 
 // SaveCache keeps what the workspace's tools have downloaded and compiled. What is kept already stays.
@@ -157,7 +160,7 @@ func (b *Build) SaveCache(ctx context.Context, input SaveCacheInput) error {
 		return nil
 	}
 	defer b.keepAlive(ctx, nil)()
-	bucket, err := b.bucketFor(ctx, input.Bucket)
+	bucket, err := b.bucketFor(ctx, input.Workspace.Bucket)
 	if err != nil {
 		return toTemporal(err)
 	}

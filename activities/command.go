@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"time"
 
 	"go.temporal.io/sdk/activity"
@@ -45,9 +46,17 @@ type RunInput struct {
 	// Reports and Retries are those of a test.
 	Reports []string `json:"reports,omitempty"`
 	Retries int      `json:"retries,omitempty"`
-	// Bucket keeps the log. Default: Beanstalk's own.
-	Bucket string `json:"bucket,omitempty"`
+	// Log is the key under which the log is kept in the workspace's bucket. Empty: it is not kept.
+	Log string `json:"log,omitempty"`
 }
+
+// LogKey is where the log of a run's command is kept: number counts the commands of the run.
+func LogKey(workflowID, runID string, number int, command string) string {
+	return fmt.Sprintf("%s%s/%s/%02d-%s.log", bundle.LogPrefix, workflowID, runID, number, notInKeys.ReplaceAllString(command, "-"))
+}
+
+// notInKeys is what a key is better without.
+var notInKeys = regexp.MustCompile(`[^A-Za-z0-9._=-]+`)
 
 // CommandResult is how the command ended. That it failed is the project's affair and no error here.
 type CommandResult struct {
@@ -72,7 +81,8 @@ type CommandLog struct {
 	Command string `json:"command"`
 	Bucket  string `json:"bucket"`
 	Key     string `json:"key"`
-	Size    int64  `json:"size,omitempty"` // bytes
+	// Size in bytes, once it is whole.
+	Size int64 `json:"size,omitempty"`
 }
 
 // CommandProgress is what a command that runs reports in heartbeats.
@@ -184,20 +194,15 @@ type commandLog struct {
 // openLog makes the log of an attempt of this activity.
 func (b *Build) openLog(ctx context.Context, input RunInput) (*commandLog, error) {
 	info := activity.GetInfo(ctx)
-	name := fmt.Sprintf("%s-%d.log", info.ActivityID, info.Attempt)
-	log, err := runner.NewLog(filepath.Join(input.Workspace.Directory, name))
+	log, err := runner.NewLog(filepath.Join(input.Workspace.Directory, fmt.Sprintf("%s-%d.log", info.ActivityID, info.Attempt)))
 	if err != nil {
 		return nil, err
 	}
 	kept := &commandLog{Log: log, build: b, at: CommandLog{Command: input.Name}}
-	bucket, err := b.bucketFor(ctx, input.Bucket)
-	if err != nil {
-		b.log().WarnContext(ctx, "the log of a command is not kept: there is no bucket", "error", err)
-		return kept, nil
+	if bucket := input.Workspace.Bucket; bucket != "" && input.Log != "" {
+		b.prepare(ctx, bucket)
+		kept.at.Bucket, kept.at.Key = bucket, input.Log
 	}
-	b.prepare(ctx, bucket)
-	kept.at.Bucket = bucket
-	kept.at.Key = bundle.LogPrefix + info.WorkflowExecution.ID + "/" + info.WorkflowExecution.RunID + "/" + name
 	return kept, nil
 }
 

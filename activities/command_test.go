@@ -30,6 +30,7 @@ import (
 // runs runs a command as a pipeline asks for it.
 func (h *host) runs(input RunInput) (CommandResult, error) {
 	input.Name = "test"
+	input.Workspace.Bucket, input.Log = "bundles", LogKey("run/shop/1", "r-1", 1, "test SHARD=1/3")
 	input.Command.Timeout = delivery.Duration(10 * time.Second)
 	return step[CommandResult](h, h.build.Run, input)
 }
@@ -74,15 +75,15 @@ func TestWhatACommandPrintsIsSeenWhileItRunsAndWholeInTheEnd(t *testing.T) {
 		assert.NoError(t, os.WriteFile(seen, nil, 0o600))
 	}()
 	result, err := h.runs(RunInput{
-		Workspace: workspace, Bucket: "bundles",
-		Command: delivery.Command{Run: `printf '\033[1mtest 1 of 3\033[0m\ntest 2 of 3\ntest'; until [ -e ` + seen + ` ]; do sleep 0.01; done; echo " 3 of 3"`},
+		Workspace: workspace,
+		Command:   delivery.Command{Run: `printf '\033[1mtest 1 of 3\033[0m\ntest 2 of 3\ntest'; until [ -e ` + seen + ` ]; do sleep 0.01; done; echo " 3 of 3"`},
 	})
 	require.NoError(t, err)
 	require.True(t, result.Passed, result.Reason)
 	require.NotNil(t, result.Log)
 	assert.Equal(t, "bundles", result.Log.Bucket)
 	assert.Equal(t, "test", result.Log.Command)
-	assert.True(t, strings.HasPrefix(result.Log.Key, bundle.LogPrefix))
+	assert.Equal(t, "gravity/logs/run/shop/1/r-1/01-test-SHARD=1-3.log", result.Log.Key)
 	text, whole := h.log(*result.Log, 0)
 	assert.True(t, whole)
 	assert.Equal(t, "test 1 of 3\ntest 2 of 3\ntest 3 of 3\n", text, "clean, and whole")
@@ -189,7 +190,7 @@ func TestAPipelinesContainerIsAskedForFromTheWorkersEngine(t *testing.T) {
 	require.NoError(t, os.WriteFile(engine, []byte("#!/bin/sh\necho \"$@\"\n"), 0o755))
 	h.build.Sandbox.Engine = engine
 	result, err := h.runs(RunInput{
-		Workspace: h.workspace(), Bucket: "bundles", Command: delivery.Command{Run: "make"},
+		Workspace: h.workspace(), Command: delivery.Command{Run: "make"},
 		Sandbox: delivery.Sandbox{Container: "golang:1.26", Network: delivery.NetworkNone},
 	})
 	require.NoError(t, err)
@@ -209,7 +210,7 @@ func TestCommandsOfRootsWorkerAreNotRoots(t *testing.T) {
 	}
 	h.build.Sandbox.Accounts = &runner.Accounts{Folder: filepath.Join(t.TempDir(), "accounts"), First: 61700, Count: 2}
 	workspace := h.workspace()
-	result, err := h.runs(RunInput{Workspace: workspace, Bucket: "bundles", Command: delivery.Command{Run: `id -u; echo made > made; mkdir -p "$GOCACHE" && echo kept > "$GOCACHE/kept"`}})
+	result, err := h.runs(RunInput{Workspace: workspace, Command: delivery.Command{Run: `id -u; echo made > made; mkdir -p "$GOCACHE" && echo kept > "$GOCACHE/kept"`}})
 	require.NoError(t, err)
 	require.True(t, result.Passed, result.Tail)
 	text, _ := h.log(*result.Log, 0)
@@ -244,7 +245,7 @@ func TestACacheIsFoundByTheNextBuildOfTheBranchOnAnyWorker(t *testing.T) {
 	result, err := h.runs(RunInput{Workspace: first, Command: delivery.Command{Run: `mkdir -p "$GOCACHE" && echo compiled > "$GOCACHE/file" && [ "$GRAVITY_CACHE" ]`}})
 	require.NoError(t, err)
 	require.True(t, result.Passed, result.Tail)
-	_, err = step[any](h, h.build.SaveCache, SaveCacheInput{Workspace: first, Bucket: "bundles"})
+	_, err = step[any](h, h.build.SaveCache, SaveCacheInput{Workspace: first})
 	require.NoError(t, err)
 
 	h.build.Caches.Folder = filepath.Join(t.TempDir(), "another worker's") // which finds it in the bucket
@@ -272,7 +273,7 @@ func TestAnAbortedCommandIsAnAbortAndItsLogIsKept(t *testing.T) {
 		assert.Eventually(t, func() bool { _, err := os.Stat(running); return err == nil }, 5*time.Second, time.Millisecond)
 		cancel()
 	}()
-	_, err := h.runs(RunInput{Workspace: workspace, Bucket: "bundles", Command: delivery.Command{Run: "echo begun; touch " + running + "; sleep 600"}})
+	_, err := h.runs(RunInput{Workspace: workspace, Command: delivery.Command{Run: "echo begun; touch " + running + "; sleep 600"}})
 	require.Error(t, err)
 	var failed *temporal.ApplicationError
 	require.False(t, errors.As(err, &failed) && failed.NonRetryable(), "it is no failure of the project")

@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"go.temporal.io/api/enums/v1"
@@ -115,15 +116,47 @@ func (r *run) prepare(ctx workflow.Context, workspace activities.Workspace, vers
 // command runs one of the project's commands. Its failure is the project's, not ours, and final.
 func (r *run) command(ctx workflow.Context, workspace activities.Workspace, version delivery.Version, input activities.RunInput) (activities.CommandResult, error) {
 	input.Workspace, input.Version, input.Revision = workspace, version.Label, version.Revision.SHA
-	input.Sandbox, input.Bucket = r.input.Pipeline.Sandbox, r.input.Pipeline.Bucket
+	input.Sandbox = r.input.Pipeline.Sandbox
+	log := r.openLog(ctx, workspace, input.Name)
+	input.Log = log.Key
 	var build *activities.Build
 	var result activities.CommandResult
 	longest := input.Command.Timeout.Std() * time.Duration(1+input.Retries)
 	err := workflow.ExecuteActivity(commandOptions(ctx, workspace.TaskQueue, longest, input.Name), build.Run, input).Get(ctx, &result)
-	if result.Log != nil {
-		r.status.Logs = append(r.status.Logs, *result.Log)
+	if err == nil {
+		r.closeLog(log, result.Log)
 	}
 	return result, err
+}
+
+// openLog says where the log of a command will be, so that it is found while the command runs, and
+// when the command does not end by itself.
+func (r *run) openLog(ctx workflow.Context, workspace activities.Workspace, command string) activities.CommandLog {
+	r.commands++
+	if workspace.Bucket == "" {
+		return activities.CommandLog{}
+	}
+	this := workflow.GetInfo(ctx).WorkflowExecution
+	log := activities.CommandLog{
+		Command: command, Bucket: workspace.Bucket, Key: activities.LogKey(this.ID, this.RunID, r.commands, command),
+	}
+	r.status.Logs = append(r.status.Logs, log)
+	return log
+}
+
+// closeLog says how large a log has become. One that could not be kept is not spoken of.
+func (r *run) closeLog(opened activities.CommandLog, kept *activities.CommandLog) {
+	for i, log := range r.status.Logs {
+		switch {
+		case log.Key != opened.Key:
+			continue
+		case kept == nil:
+			r.status.Logs = slices.Delete(r.status.Logs, i, i+1)
+		default:
+			r.status.Logs[i] = *kept
+		}
+		return
+	}
 }
 
 // saveCache keeps what the workspace's tools have downloaded and compiled, beside whatever follows. The
@@ -134,7 +167,7 @@ func (r *run) saveCache(ctx workflow.Context, workspace activities.Workspace) (w
 	}
 	var build *activities.Build
 	saved := workflow.ExecuteActivity(transferOptions(ctx, workspace.TaskQueue, "save the cache"), build.SaveCache, activities.SaveCacheInput{
-		Workspace: workspace, Bucket: r.input.Pipeline.Bucket,
+		Workspace: workspace,
 	})
 	return func() {
 		if err := saved.Get(ctx, nil); err != nil {

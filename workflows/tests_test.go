@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -34,7 +35,7 @@ func (s *pipelineSuite) hosts(run func(ctx context.Context, in activities.RunInp
 		count++
 		revision := in.Revision
 		revision.CommittedAt = beforeUpdate
-		return activities.Workspace{TaskQueue: fmt.Sprint("host-", count), Directory: fmt.Sprint("/w/", count), Revision: revision}, nil
+		return activities.Workspace{TaskQueue: fmt.Sprint("host-", count), Directory: fmt.Sprint("/w/", count), Revision: revision, Bucket: "bundles"}, nil
 	}
 	s.steps.run = func(ctx context.Context, in activities.RunInput) (activities.CommandResult, error) {
 		mutex.Lock()
@@ -64,7 +65,7 @@ func (s *pipelineSuite) TestTheJobsOfAMatrixRunOnWorkersOfTheirOwnAndComeBackAsO
 		}
 		s.Len(in.Variables, 1)
 		s.Equal("test SHARD="+in.Variables[0].Value, in.Name)
-		return activities.CommandResult{Passed: true, Report: report(10), Log: &activities.CommandLog{Command: in.Name, Bucket: "b", Key: in.Name}}, nil
+		return activities.CommandResult{Passed: true, Report: report(10), Log: &activities.CommandLog{Command: in.Name, Bucket: in.Workspace.Bucket, Key: in.Log, Size: 7}}, nil
 	})
 	status, failure := s.run(matrix())
 	s.Nil(failure)
@@ -81,7 +82,11 @@ func (s *pipelineSuite) TestTheJobsOfAMatrixRunOnWorkersOfTheirOwnAndComeBackAsO
 	s.Equal(30, status.Tests.Tests)
 	s.Equal(30, status.Tests.Passed)
 	s.Len(status.Tests.Jobs, 3)
-	s.Len(status.Logs, 3)
+	s.Len(status.Logs, 3, "those that were not kept, of the builds, are not spoken of")
+	for _, log := range status.Logs {
+		s.Contains(log.Key, "test-SHARD=")
+		s.EqualValues(7, log.Size)
+	}
 	s.Equal("3 of 3 jobs passed; 30 tests, 0 failed, 0 skipped", status.Tests.String())
 	called := s.steps.called()
 	s.Equal(3, count(called, "Remove"), "every workspace is cleared")
@@ -229,6 +234,7 @@ func (s *pipelineSuite) TestAnAbortEndsAllJobs() {
 	})
 	status, _ := s.run(matrix())
 	s.Equal(StateAborted, status.State)
+	s.NotEmpty(status.Logs, "why it was aborted is in its logs")
 	s.NotContains(s.steps.called(), "Upload")
 }
 
@@ -266,13 +272,15 @@ func (s *pipelineSuite) TestWhatAPipelineAsksForReachesItsCommands() {
 	checkout := s.steps.checkout
 	s.steps.checkout = func(in activities.CheckoutInput) (activities.Workspace, error) {
 		s.Equal(input.Pipeline.Checkout, in.Checkout)
-		return checkout(in)
+		workspace, err := checkout(in)
+		workspace.Bucket = in.Bucket
+		return workspace, err
 	}
 	var names []string
 	s.steps.run = func(_ context.Context, in activities.RunInput) (activities.CommandResult, error) {
 		names = append(names, in.Name)
 		s.Equal(input.Pipeline.Sandbox, in.Sandbox)
-		s.Equal("bundles", in.Bucket)
+		s.Equal(map[string]string{"build": "01-build.log", "test": "02-test.log"}[in.Name], path.Base(in.Log))
 		return activities.CommandResult{Passed: true}, nil
 	}
 	upload := s.steps.upload
