@@ -55,6 +55,17 @@ func TestACommandRunsInARealContainer(t *testing.T) {
 	require.NotContains(t, output, "eth0")
 	require.FileExists(t, filepath.Join(dir, "made"))
 
+	// The whole repository is in reach, and what tools keep outlives the container.
+	tree, caches := t.TempDir(), filepath.Join(t.TempDir(), "caches")
+	require.NoError(t, os.WriteFile(filepath.Join(tree, "top"), []byte("of the repository"), 0o644))
+	part := filepath.Join(tree, "part")
+	require.NoError(t, os.Mkdir(part, 0o777))
+	result, output = run(t, Command{Line: "cat ../top; touch $GRAVITY_CACHE/kept; env", Dir: part, Tree: tree, Caches: caches, Container: container})
+	require.True(t, result.Passed(), output)
+	require.Contains(t, output, "of the repository")
+	require.Contains(t, output, "GOCACHE="+caches)
+	require.FileExists(t, filepath.Join(caches, "kept"))
+
 	seconds := uniqueSeconds()
 	result, output = run(t, Command{Line: "sleep " + seconds + " & setsid sleep " + seconds + " & echo begun; sleep " + seconds, Container: container, Timeout: 3 * time.Second})
 	require.True(t, result.TimedOut, output)
