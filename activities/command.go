@@ -25,11 +25,11 @@ type Sandbox struct {
 	Engine string
 }
 
-// TestReport is what the project's test reports say, and FailedTest one of the tests that it names.
-type (
-	TestReport = runner.Report
-	FailedTest = runner.FailedTest
-)
+// TestReport is what the project's test reports say.
+type TestReport = runner.Report
+
+// FailedTest is one of the tests that a TestReport names.
+type FailedTest = runner.FailedTest
 
 // RunInput is one of the project's commands, with what it may know.
 type RunInput struct {

@@ -86,7 +86,7 @@ func (r *logReader) read(ctx context.Context, c client.Client, runID string, fol
 		switch {
 		case ctx.Err() != nil:
 			return errInterrupted
-		case err != nil && !(follow && passing(err)):
+		case err != nil && (!follow || !passing(err)):
 			return r.g.explain(err, "asking "+runID)
 		case err == nil:
 			if err := r.look(ctx, view); err != nil {

@@ -68,8 +68,6 @@ func (u *usage) memory() (total, available int64, err error) {
 }
 
 // CpuUsage is the share of the processors in use, from 0 to 1, since it was asked before.
-//
-//nolint:revive // the name is the SDK's
 func (u *usage) CpuUsage(*worker.SysInfoContext) (float64, error) {
 	u.mutex.Lock()
 	defer u.mutex.Unlock()
