@@ -1,12 +1,14 @@
 package process
 
 import (
+	"context"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/worker"
 
 	"gravity/internal/delivery"
 	"gravity/internal/source"
@@ -40,6 +42,31 @@ func TestRootsWorkerRunsCommandsAsSomebodyElseWhereTheyCanReachTheirWorkspaces(t
 	sandbox, err = o.sandbox(closed)
 	require.NoError(t, err)
 	require.Nil(t, sandbox.Accounts)
+}
+
+func TestWhatAWorkerIsGivenReachesItsBuilds(t *testing.T) {
+	o := Options{
+		Directory: t.TempDir(), Log: slog.New(slog.DiscardHandler), CommandsAsWorker: true,
+		SSHKey: "/key", KnownHosts: "/hosts", MirrorSize: 3 << 30, CacheSize: 2 << 30,
+		Credentials: func(context.Context, string) (string, string, error) { return "u", "t", nil },
+		Versioning:  worker.DeploymentOptions{Version: worker.WorkerDeploymentVersion{DeploymentName: "blue"}},
+	}
+	build, err := o.build(nil)
+	require.NoError(t, err)
+	require.Equal(t, "/key", build.Sources.Identity)
+	require.Equal(t, "/hosts", build.Sources.KnownHosts)
+	require.EqualValues(t, 3<<30, build.Sources.MaxSize)
+	require.EqualValues(t, 2<<30, build.Caches.MaxSize)
+	_, token, err := build.Sources.Credentials(t.Context(), "")
+	require.NoError(t, err)
+	require.Equal(t, "t", token)
+	require.Equal(t, "urn:gravity:fleet:blue", build.Builder)
+	require.False(t, build.Sources.AllowLocal)
+	require.Equal(t, commandProcesses, build.Sandbox.Limits.Processes)
+	if total := machineMemory(); total > 0 {
+		require.Equal(t, total/5*4, build.Sandbox.Limits.Memory)
+	}
+	require.NotEqual(t, hostQueue(), build.TaskQueue, "a worker that starts again has another queue")
 }
 
 func TestASweeperEndsWithItsWorker(t *testing.T) {
