@@ -198,28 +198,38 @@ func (b *Build) bucketFor(ctx context.Context, named string) (string, error) {
 		return named, nil
 	}
 	b.mutex.Lock()
-	defer b.mutex.Unlock()
-	if b.bucket == "" {
-		bucket, err := b.Platform.Bucket(ctx)
-		if err != nil {
-			return "", err
-		}
-		b.bucket = bucket
+	known := b.bucket
+	b.mutex.Unlock()
+	if known != "" {
+		return known, nil
 	}
-	return b.bucket, nil
+	bucket, err := b.Platform.Bucket(ctx)
+	if err != nil {
+		return "", err
+	}
+	b.mutex.Lock()
+	defer b.mutex.Unlock()
+	b.bucket = bucket
+	return bucket, nil
 }
+
+// seeTo bounds how long a command may be kept waiting for what does not concern it.
+const seeTo = 20 * time.Second
 
 // prepare sees to it, once, that a bucket does not keep logs and caches forever.
 func (b *Build) prepare(ctx context.Context, bucket string) {
 	b.mutex.Lock()
-	defer b.mutex.Unlock()
-	if b.prepared[bucket] {
-		return
-	}
+	done := b.prepared[bucket]
 	if b.prepared == nil {
 		b.prepared = map[string]bool{}
 	}
 	b.prepared[bucket] = true
+	b.mutex.Unlock()
+	if done {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, seeTo)
+	defer cancel()
 	if err := b.Store.EnsureLifecycle(ctx, bucket); err != nil {
 		b.log().WarnContext(ctx, "the bucket's lifecycle is not set", "bucket", bucket, "error", err)
 	}
