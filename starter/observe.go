@@ -7,12 +7,14 @@ import (
 	"strings"
 	"time"
 
+	"go.temporal.io/api/common/v1"
 	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/workflow/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
 
+	"gravity/activities"
 	"gravity/internal/beanstalk"
 	"gravity/internal/delivery"
 	"gravity/workflows"
@@ -46,6 +48,8 @@ type liveStep struct {
 	Progress *beanstalk.Progress `json:"progress,omitempty"`
 	// Line is what any other step reports: the last line of a command's output, for one.
 	Line string `json:"line,omitempty"`
+	// Output is the end of a command's output, which `starter logs` prints.
+	Output *activities.CommandProgress `json:"-"`
 	// Failure is why the attempt before failed.
 	Failure string `json:"failure,omitempty"`
 }
@@ -177,19 +181,37 @@ func (g *globals) observeEnvironment(ctx context.Context, c client.Client, id st
 // liveSteps reads the heartbeats of the activities under way.
 func liveSteps(workflowID string, pending []*workflow.PendingActivityInfo) []liveStep {
 	var steps []liveStep
-	for _, activity := range pending {
-		step := liveStep{Workflow: workflowID, Step: activity.GetActivityType().GetName(), Attempt: activity.GetAttempt()}
-		if activity.GetAttempt() > 1 {
-			step.Failure = activity.GetLastFailure().GetMessage()
+	for _, each := range pending {
+		step := liveStep{Workflow: workflowID, Step: each.GetActivityType().GetName(), Attempt: each.GetAttempt()}
+		if each.GetAttempt() > 1 {
+			step.Failure = each.GetLastFailure().GetMessage()
 		}
-		if payloads := activity.GetHeartbeatDetails().GetPayloads(); len(payloads) > 0 {
-			var progress beanstalk.Progress
-			if step.Line = text(payloads[0]); step.Line == "" &&
-				converter.GetDefaultDataConverter().FromPayload(payloads[0], &progress) == nil && progress.Environment != "" {
-				step.Progress = &progress
-			}
+		if payloads := each.GetHeartbeatDetails().GetPayloads(); len(payloads) > 0 {
+			step.read(payloads[0])
 		}
 		steps = append(steps, step)
 	}
 	return steps
+}
+
+// read takes what a heartbeat tells: of a wait, of a command, or a line of anything else.
+func (l *liveStep) read(payload *common.Payload) {
+	if l.Line = text(payload); l.Line != "" {
+		return
+	}
+	var progress beanstalk.Progress
+	if converter.GetDefaultDataConverter().FromPayload(payload, &progress) == nil && progress.Environment != "" {
+		l.Progress = &progress
+		return
+	}
+	var output activities.CommandProgress
+	if converter.GetDefaultDataConverter().FromPayload(payload, &output) == nil && output.Command != "" {
+		l.Step, l.Output, l.Line = output.Command, &output, lastLine(output.Text)
+	}
+}
+
+// lastLine is the last line of an output that is not blank.
+func lastLine(text string) string {
+	text = strings.TrimSpace(text)
+	return text[strings.LastIndexByte(text, '\n')+1:]
 }

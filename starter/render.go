@@ -38,6 +38,7 @@ func renderRun(w io.Writer, view runView, s style) {
 	}
 	table(w, "  ", rows)
 	renderLive(w, view.Live, s)
+	renderTests(w, view.Tests, s)
 	renderAnswers(w, view.Answers, s)
 	for _, stage := range view.Stages {
 		renderEvidence(w, stage, s)
@@ -48,6 +49,42 @@ func renderRun(w io.Writer, view runView, s style) {
 			printf(w, "  │ %s\n", strings.TrimRight(line, "\n"))
 		}
 	}
+	if len(view.Logs) > 0 && view.Build == workflows.StateFailed {
+		printf(w, "  %s\n", s.dim("all of it: starter logs "+strings.TrimPrefix(view.RunID, runPrefix)))
+	}
+}
+
+// renderTests says what became of the tests: what failed by name, and what passed only when it was tried again.
+func renderTests(w io.Writer, tests *workflows.TestStatus, s style) {
+	if tests == nil || tests.String() == "" {
+		return
+	}
+	printf(w, "\n%s  %s\n", s.bold("tests"), clean(tests.String()))
+	for _, job := range tests.Jobs {
+		if job.Name != "" && job.State != workflows.StateSucceeded {
+			printf(w, "  %s  %s  %s\n", s.state(job.State), clean(job.Name), clean(job.Reason))
+		}
+	}
+	for _, test := range tests.FailedTests {
+		renderTest(w, s.red("✗"), test, s)
+	}
+	for _, test := range tests.FlakyTests {
+		renderTest(w, s.paint("33", "flaky"), test, s)
+	}
+	for _, problem := range tests.Problems {
+		printf(w, "  %s\n", s.dim("a report cannot be read: "+clean(problem)))
+	}
+}
+
+func renderTest(w io.Writer, mark string, test workflows.NamedTest, s style) {
+	line := clean(test.Name)
+	if test.Job != "" {
+		line += " (" + clean(test.Job) + ")"
+	}
+	if test.Message != "" {
+		line += s.dim("  " + fit(clean(test.Message), 120))
+	}
+	printf(w, "  %s %s\n", mark, line)
 }
 
 func renderLive(w io.Writer, live []liveStep, s style) {

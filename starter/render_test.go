@@ -8,7 +8,9 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/converter"
 
+	"gravity/activities"
 	"gravity/internal/beanstalk"
 	"gravity/internal/delivery"
 	"gravity/workflows"
@@ -58,6 +60,40 @@ func TestARunIsShownWholeAndHarmless(t *testing.T) {
 	var text bytes.Buffer
 	renderRun(&text, failedView(), style{})
 	assert.Equal(t, failedText, text.String())
+}
+
+func TestWhatBecameOfTheTestsIsNamedAndNothingIsPassedSilently(t *testing.T) {
+	view := failedView()
+	view.Tests = &workflows.TestStatus{
+		Tests: 12, Passed: 10, Failed: 1, Skipped: 1, Flaky: true,
+		Jobs: []workflows.TestJob{
+			{Name: "SHARD=1", State: workflows.StateSucceeded, Attempts: 2, Flaky: true},
+			{Name: "SHARD=2", State: workflows.StateFailed, Reason: "failed with exit code 1"},
+		},
+		FailedTests: []workflows.NamedTest{{FailedTest: activities.FailedTest{Name: "shop.TestPrices\x1b[2J", Message: "12 instead of 13\n"}, Job: "SHARD=2"}},
+		FlakyTests:  []workflows.NamedTest{{FailedTest: activities.FailedTest{Name: "shop.TestClock"}, Job: "SHARD=1"}},
+		Problems:    []string{"out.xml: no XML"},
+	}
+	var text bytes.Buffer
+	renderRun(&text, view, style{})
+	assert.Contains(t, text.String(), `
+tests  1 of 2 jobs passed, 1 failed (SHARD=2); 12 tests, 1 failed, 1 skipped; failed: shop.TestPrices; flaky: SHARD=1 passed at attempt 2 (shop.TestClock failed before)
+  failed  SHARD=2  failed with exit code 1
+  ✗ shop.TestPrices (SHARD=2)  12 instead of 13
+  flaky shop.TestClock (SHARD=1)
+  a report cannot be read: out.xml: no XML
+`)
+}
+
+func TestALiveCommandShowsItsLastLine(t *testing.T) {
+	payload, err := converter.GetDefaultDataConverter().ToPayload(activities.CommandProgress{
+		CommandLog: activities.CommandLog{Command: "test SHARD=2", Key: "k"}, Text: "first\nok  \tsite 0.1s\n\n", End: 20,
+	})
+	require.NoError(t, err)
+	var step liveStep
+	step.read(payload)
+	assert.Equal(t, "test SHARD=2: ok site 0.1s", step.String())
+	assert.EqualValues(t, 20, step.Output.End)
 }
 
 func TestColoursAddNothingButColours(t *testing.T) {

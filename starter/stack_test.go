@@ -25,6 +25,7 @@ import (
 	"go.temporal.io/api/temporalproto"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/log"
+	"go.temporal.io/sdk/worker"
 
 	"gravity/internal/beanstalk"
 	"gravity/internal/delivery"
@@ -257,6 +258,14 @@ const workerVariable = "GRAVITY_TEST_WORKER"
 
 type workerSettings struct {
 	Temporal, Namespace, AWS, Region, AccessKey, SecretKey, Directory string
+
+	// Builds, BuildID, GitToken and Log are set by tests of builds; the log is a file.
+	Builds                 int
+	BuildID, GitToken, Log string
+	// Accounts lets the projects' commands run as somebody else where the test is root.
+	Accounts bool
+	// Environment is added to the worker's own.
+	Environment []string `json:"-"`
 }
 
 func TestMain(m *testing.M) {
@@ -296,13 +305,22 @@ func runWorker(encoded string) error {
 	if err != nil {
 		return err
 	}
+	logger := slog.New(slog.DiscardHandler)
+	if settings.Log != "" {
+		file, err := os.OpenFile(settings.Log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+		if err != nil {
+			return err
+		}
+		logger = slog.New(slog.NewJSONHandler(file, nil))
+	}
 	_, err = process.Start(process.Options{
-		Temporal: temporal, Pace: testPace, Directory: settings.Directory, LocalRepositories: true,
+		Temporal: temporal, Pace: testPace, Directory: settings.Directory, LocalRepositories: true, CommandsAsWorker: !settings.Accounts,
+		Builds: settings.Builds, Versioning: settings.versioning(), Credentials: settings.credentials(),
 		AWS: sdk.Config{
 			Region: settings.Region, BaseEndpoint: sdk.String(settings.AWS),
 			Credentials: credentials.NewStaticCredentialsProvider(settings.AccessKey, settings.SecretKey, ""),
 		},
-		Log: slog.New(slog.DiscardHandler),
+		Log: logger,
 	})
 	if err != nil {
 		return err
@@ -310,24 +328,45 @@ func runWorker(encoded string) error {
 	select {}
 }
 
+func (s workerSettings) versioning() worker.DeploymentOptions {
+	if s.BuildID == "" {
+		return worker.DeploymentOptions{}
+	}
+	return worker.DeploymentOptions{UseVersioning: true, Version: worker.WorkerDeploymentVersion{DeploymentName: "gravity", BuildID: s.BuildID}}
+}
+
+func (s workerSettings) credentials() func(context.Context, string) (string, string, error) {
+	if s.GitToken == "" {
+		return nil
+	}
+	return func(context.Context, string) (string, string, error) { return "x-access-token", s.GitToken, nil }
+}
+
 // startWorkerProcess runs a worker as a process of its own, which kill ends with SIGKILL.
 func (w *world) startWorkerProcess() (kill func()) {
+	w.t.Helper()
+	return w.startWorkerWith(func(*workerSettings) {})
+}
+
+func (w *world) startWorkerWith(change func(*workerSettings)) (kill func()) {
 	w.t.Helper()
 	config := w.platform.Config()
 	keys, err := config.Credentials.Retrieve(w.t.Context())
 	require.NoError(w.t, err)
-	encoded, err := json.Marshal(workerSettings{
+	settings := workerSettings{
 		Temporal: w.temporal.Address(), Namespace: w.temporal.Namespace(), AWS: w.platform.URL(), Region: config.Region,
 		AccessKey: keys.AccessKeyID, SecretKey: keys.SecretAccessKey, Directory: filepath.Join(w.options.Directory, "worker"),
-	})
+	}
+	change(&settings)
+	encoded, err := json.Marshal(settings)
 	require.NoError(w.t, err)
-	worker := exec.Command(os.Args[0])
-	worker.Env = append(os.Environ(), workerVariable+"="+string(encoded))
-	worker.Stderr = os.Stderr
-	require.NoError(w.t, worker.Start())
+	command := exec.Command(os.Args[0])
+	command.Env = append(append(os.Environ(), settings.Environment...), workerVariable+"="+string(encoded))
+	command.Stderr = os.Stderr
+	require.NoError(w.t, command.Start())
 	kill = sync.OnceFunc(func() {
-		_ = worker.Process.Kill()
-		_ = worker.Wait()
+		_ = command.Process.Kill()
+		_ = command.Wait()
 	})
 	w.t.Cleanup(kill)
 	return kill

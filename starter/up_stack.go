@@ -213,7 +213,7 @@ func (s *stack) startWorker(ctx context.Context) error {
 	}
 	polling, err := process.Start(process.Options{
 		Temporal: s.client, AWS: s.platform.Config(), Directory: filepath.Join(s.options.Directory, "worker"),
-		Pace: s.options.Worker, LocalRepositories: true, Versioning: s.options.Versioning, Grace: 5 * time.Second, Log: s.options.Log,
+		Pace: s.options.Worker, LocalRepositories: true, CommandsAsWorker: true, Versioning: s.options.Versioning, Grace: 5 * time.Second, Log: s.options.Log,
 	})
 	if err != nil {
 		return err

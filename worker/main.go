@@ -83,9 +83,10 @@ func work(ctx context.Context, s settings, log *slog.Logger) error {
 		AWS:         aws,
 		Directory:   s.directory,
 		Builds:      s.builds,
-		Credentials: s.credentials(),
-		GitHub:      gitHub,
-		Versioning:  s.versioning(),
+		Credentials: s.credentials(), SSHKey: s.sshKeyFile, KnownHosts: s.knownHosts,
+		MirrorSize: int64(s.sandbox.mirrorsGB) << 30, CacheSize: int64(s.sandbox.cachesGB) << 30,
+		CommandMemory: int64(s.sandbox.memoryMB) << 20, ContainerEngine: s.sandbox.engine, CommandsAsWorker: s.sandbox.asWorker,
+		GitHub: gitHub, Versioning: s.versioning(),
 		Failed: func(err error) {
 			select {
 			case failed <- err:

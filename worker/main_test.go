@@ -3,7 +3,11 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"os"
 	"path/filepath"
 	"strings"
@@ -44,6 +48,7 @@ func TestFlagsComeBeforeTheEnvironment(t *testing.T) {
 	s, err = parse(nil, nothing)
 	require.NoError(t, err)
 	assert.True(t, strings.HasSuffix(s.directory, filepath.Join("gravity", "worker")))
+	assert.Equal(t, os.Getuid() == 0, s.directory == "/var/lib/gravity/worker", "root's home is closed to the accounts of commands")
 	assert.False(t, s.versioning().UseVersioning)
 	assert.Nil(t, s.credentials())
 }
@@ -60,6 +65,13 @@ func TestWrongFlagsAreExplained(t *testing.T) {
 		"--log-format is \"xml\"":         {arguments: []string{"--log-format", "xml"}},
 		"--deployment and --build-id":     {arguments: []string{"--deployment", "gravity"}},
 		"reading the git token: open /no": {arguments: []string{"--git-token-file", "/no/such/file"}},
+		"--git-app-id and --git-app-key":  {arguments: []string{"--git-app-id", "7"}},
+		"reading the GitHub App's key":    {arguments: []string{"--git-app-id", "7", "--git-app-key-file", "/no/such/file"}},
+		"private key of GitHub App 7":     {arguments: []string{"--git-app-id", "7", "--git-app-key-file", os.DevNull}},
+		"exclude each other":              {arguments: []string{"--git-app-id", "7", "--git-app-key-file", os.DevNull, "--git-token-file", os.DevNull}},
+		"--ssh-known-hosts: /no/such":     {arguments: []string{"--ssh-known-hosts", "/no/such/file"}},
+		"--mirrors-gb and --caches-gb":    {arguments: []string{"--mirrors-gb", "0"}},
+		"--command-memory-mb is -1":       {variables: map[string]string{"GRAVITY_COMMAND_MEMORY_MB": "-1"}},
 	} {
 		_, err := parse(c.arguments, environment(c.variables))
 		assert.ErrorContains(t, err, says)
@@ -97,6 +109,20 @@ func TestTheTokenIsReadForEveryFetchAndShownToItsHostAlone(t *testing.T) {
 	}
 }
 
+func TestAGitHubAppTakesTheTokensPlace(t *testing.T) {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	require.NoError(t, err)
+	path := filepath.Join(t.TempDir(), "key.pem")
+	require.NoError(t, os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)}), 0o600))
+	s, err := parse([]string{"--git-host", "github.example.com"}, environment(map[string]string{"GRAVITY_GIT_APP_ID": "7", "GRAVITY_GIT_APP_KEY_FILE": path}))
+	require.NoError(t, err)
+	// Nothing is asked of GitHub for what lies elsewhere.
+	_, token, err := s.credentials()(t.Context(), "https://github.com/example/site")
+	require.NoError(t, err)
+	assert.Empty(t, token)
+	assert.Equal(t, "github.example.com", s.gitHub.app.Host)
+}
+
 func TestAServerThatIsNotThereIsNamed(t *testing.T) {
 	t.Setenv("TEMPORAL_ADDRESS", "127.0.0.1:1")
 	var stdout, stderr bytes.Buffer
@@ -121,7 +147,7 @@ func TestAWorkerPreparesItsNamespacePollsAndEndsInOrder(t *testing.T) {
 	t.Setenv("AWS_REGION", "eu-central-1")
 	ctx, stop := context.WithCancel(t.Context())
 	log := &watchedLog{until: "worker started", seen: stop}
-	assert.Equal(t, exitStopped, run(ctx, []string{"--directory", t.TempDir()}, &stdout, log), log.String())
+	assert.Equal(t, exitStopped, run(ctx, []string{"--directory", t.TempDir(), "--commands-as-worker"}, &stdout, log), log.String())
 	for line := range strings.Lines(log.String()) {
 		assert.True(t, json.Valid([]byte(line)), line)
 	}

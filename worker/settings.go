@@ -24,6 +24,10 @@ type settings struct {
 	builds       int
 	gitTokenFile string
 	gitHost      string
+	gitHub       gitHubApp
+	sshKeyFile   string
+	knownHosts   string
+	sandbox      sandbox
 	deployment   string
 	buildID      string
 	logFormat    string
@@ -39,11 +43,27 @@ Flags, and the environment variables that stand for them:
   --profile NAME         profile of temporal.toml                       TEMPORAL_PROFILE
   --directory PATH       mirrors and workspaces; several gigabytes      GRAVITY_DIRECTORY
                          (default: gravity/worker in the user's cache folder)
-  --builds N             builds at the same time (default: one a core)  GRAVITY_BUILDS
+  --builds N             builds at the same time at most (default: one  GRAVITY_BUILDS
+                         a core); fewer while cores or memory are busy
   --git-token-file PATH  file with a token for private repositories,    GRAVITY_GIT_TOKEN_FILE
                          read anew for every fetch, so it can be short-lived
   --git-host HOST        the one host that gets to see the token        GRAVITY_GIT_HOST
                          (default: github.com)
+  --git-app-id N         instead of a token: a GitHub App, which gets   GRAVITY_GIT_APP_ID
+  --git-app-key-file P   a token for each repository, for reading it,   GRAVITY_GIT_APP_KEY_FILE
+                         and for an hour; the file is its private key
+  --ssh-key-file PATH    private key for git over ssh                   GRAVITY_SSH_KEY_FILE
+  --ssh-known-hosts P    host keys that ssh accepts, and no others      GRAVITY_SSH_KNOWN_HOSTS
+                         (default for both: the account's own)
+  --mirrors-gb N         room for the mirrors of repositories           GRAVITY_MIRRORS_GB
+                         (default: 20); those unused for longest go
+  --caches-gb N          room for the caches of builds (default: 10)    GRAVITY_CACHES_GB
+  --command-memory-mb N  memory of a project's command                  GRAVITY_COMMAND_MEMORY_MB
+                         (default: four fifths of the machine's)
+  --container-engine P   program that starts containers                 GRAVITY_CONTAINER_ENGINE
+                         (default: docker)
+  --commands-as-worker   run the projects' commands as the worker       GRAVITY_COMMANDS_AS_WORKER
+                         itself even where that is root
   --deployment NAME      Worker Versioning: the deployment's name       TEMPORAL_DEPLOYMENT_NAME
   --build-id ID          Worker Versioning: this build                  TEMPORAL_WORKER_BUILD_ID
   --github-token-file PATH     file with a token for GitHub's API, read anew  GRAVITY_GITHUB_TOKEN_FILE
@@ -75,6 +95,7 @@ func parse(arguments []string, environment func(string) (string, bool)) (setting
 	flags.IntVar(&s.builds, "builds", runtime.NumCPU(), "")
 	flags.StringVar(&s.gitTokenFile, "git-token-file", "", "")
 	flags.StringVar(&s.gitHost, "git-host", "github.com", "")
+	s.buildFlags(flags)
 	flags.StringVar(&s.deployment, "deployment", "", "")
 	flags.StringVar(&s.buildID, "build-id", "", "")
 	flags.StringVar(&s.logFormat, "log-format", "json", "")
@@ -82,9 +103,15 @@ func parse(arguments []string, environment func(string) (string, bool)) (setting
 	for name, variable := range map[string]string{
 		"directory": "GRAVITY_DIRECTORY", "builds": "GRAVITY_BUILDS",
 		"git-token-file": "GRAVITY_GIT_TOKEN_FILE", "git-host": "GRAVITY_GIT_HOST",
-		"deployment": "TEMPORAL_DEPLOYMENT_NAME", "build-id": "TEMPORAL_WORKER_BUILD_ID",
-		"log-format": "GRAVITY_LOG_FORMAT", "github-token-file": "GRAVITY_GITHUB_TOKEN_FILE",
-		"github-app": "GRAVITY_GITHUB_APP", "github-app-key-file": "GRAVITY_GITHUB_APP_KEY_FILE", "github-url": "GRAVITY_GITHUB_URL",
+		"git-app-id": "GRAVITY_GIT_APP_ID", "git-app-key-file": "GRAVITY_GIT_APP_KEY_FILE",
+		"ssh-key-file": "GRAVITY_SSH_KEY_FILE", "ssh-known-hosts": "GRAVITY_SSH_KNOWN_HOSTS",
+		"mirrors-gb": "GRAVITY_MIRRORS_GB", "caches-gb": "GRAVITY_CACHES_GB",
+		"command-memory-mb": "GRAVITY_COMMAND_MEMORY_MB", "container-engine": "GRAVITY_CONTAINER_ENGINE",
+		"commands-as-worker": "GRAVITY_COMMANDS_AS_WORKER",
+		"deployment":         "TEMPORAL_DEPLOYMENT_NAME", "build-id": "TEMPORAL_WORKER_BUILD_ID",
+		"log-format":        "GRAVITY_LOG_FORMAT",
+		"github-token-file": "GRAVITY_GITHUB_TOKEN_FILE",
+		"github-app":        "GRAVITY_GITHUB_APP", "github-app-key-file": "GRAVITY_GITHUB_APP_KEY_FILE", "github-url": "GRAVITY_GITHUB_URL",
 	} {
 		value, ok := environment(variable)
 		if !ok || value == "" {
@@ -112,10 +139,11 @@ func (s *settings) check() error {
 	case (s.deployment == "") != (s.buildID == ""):
 		return errors.New("--deployment and --build-id belong together: give both, or neither")
 	}
-	if s.gitTokenFile != "" {
-		if _, err := s.token(); err != nil {
-			return err
-		}
+	if err := s.checkBuild(); err != nil {
+		return err
+	}
+	if s.directory == "" && os.Getuid() == 0 {
+		s.directory = "/var/lib/gravity/worker" // root's own home is closed to the accounts of commands
 	}
 	if _, err := s.github.client(); err != nil {
 		return err
@@ -133,6 +161,9 @@ func (s *settings) check() error {
 // credentials answers with the token to the one host that it is for: a pipeline that names another
 // host must not send it there.
 func (s settings) credentials() func(context.Context, string) (string, string, error) {
+	if s.gitHub.app != nil {
+		return s.gitHub.app.Credentials
+	}
 	if s.gitTokenFile == "" {
 		return nil
 	}
@@ -144,29 +175,6 @@ func (s settings) credentials() func(context.Context, string) (string, string, e
 		token, err = s.token()
 		return "x-access-token", token, err
 	}
-}
-
-// maxToken bounds what is read of a token file, in bytes.
-const maxToken = 16 << 10
-
-func (s settings) token() (string, error) { return tokenFrom(s.gitTokenFile, "git token") }
-
-// tokenFrom reads a file that holds one line; what names it in messages.
-func tokenFrom(path, what string) (string, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return "", fmt.Errorf("reading the %s: %w", what, err)
-	}
-	defer func() { _ = file.Close() }()
-	content, err := io.ReadAll(io.LimitReader(file, maxToken+1))
-	if err != nil {
-		return "", fmt.Errorf("reading the %s: %w", what, err)
-	}
-	token := strings.TrimSpace(string(content))
-	if token == "" || len(content) > maxToken || strings.ContainsAny(token, "\r\n") {
-		return "", fmt.Errorf("the %s file %s must hold one line, the token", what, path)
-	}
-	return token, nil
 }
 
 func (s settings) versioning() worker.DeploymentOptions {

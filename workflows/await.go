@@ -10,7 +10,7 @@ import (
 // ends its timer with the wait. The SDK's own Await leaves it running, so that Temporal would still show a
 // run as waiting for an approval long after it was given, and wake it up at the timeout for nothing.
 func awaitWithin(ctx workflow.Context, limit time.Duration, summary string, condition func() bool) (inTime bool, err error) {
-	if workflow.GetVersion(ctx, changeTimersEndWithTheirWait, workflow.DefaultVersion, 1) == 1 {
+	if changed(ctx, changeTimersEndWithTheirWait) {
 		waiting, end := workflow.WithCancel(ctx)
 		defer end()
 		ctx = waiting

@@ -275,7 +275,7 @@ func (e *environment) show(ctx workflow.Context) {
 		details += "\n\n**drift**: " + plain(e.Drift.What)
 	}
 	workflow.SetCurrentDetails(ctx, details)
-	if e.shown == state && e.shownVersion == e.LeftOn && workflow.GetVersion(ctx, changeAttributesWhenChanged, workflow.DefaultVersion, 1) == 1 {
+	if e.shown == state && e.shownVersion == e.LeftOn && changed(ctx, changeAttributesWhenChanged) {
 		return
 	}
 	e.shown, e.shownVersion = state, e.LeftOn

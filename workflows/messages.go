@@ -7,6 +7,7 @@ import (
 
 	"go.temporal.io/sdk/workflow"
 
+	"gravity/activities"
 	"gravity/internal/delivery"
 )
 
@@ -215,10 +216,13 @@ type RunStatus struct {
 	// Build is the state of checkout, test and bundle.
 	Build RunState `json:"build"`
 	// Output is the end of what the command that failed had printed.
-	Output    string        `json:"output,omitempty"`
-	Stages    []StageStatus `json:"stages"`
-	StartedAt time.Time     `json:"startedAt"`
-	EndedAt   time.Time     `json:"endedAt,omitzero"`
+	Output string `json:"output,omitempty"`
+	// Tests is what became of the tests, and Logs is where all that the commands printed is.
+	Tests     *TestStatus             `json:"tests,omitempty"`
+	Logs      []activities.CommandLog `json:"logs,omitempty"`
+	Stages    []StageStatus           `json:"stages"`
+	StartedAt time.Time               `json:"startedAt"`
+	EndedAt   time.Time               `json:"endedAt,omitzero"`
 	// Answers is the record of who approved, rejected and aborted.
 	Answers []RecordedAnswer `json:"answers,omitempty"`
 }

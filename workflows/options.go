@@ -67,14 +67,18 @@ func nonRetryable(types ...delivery.ErrorType) []string {
 	return names
 }
 
-// checkoutOptions: a first clone of a large repository takes minutes; a fetch takes seconds.
+// checkoutOptions: a first clone of a large repository takes minutes; a fetch takes seconds. A build may have to
+// wait until a worker has room for it, which is nobody's fault: so it is the attempts that are counted,
+// about an hour's.
 func checkoutOptions(ctx workflow.Context) workflow.Context {
+	retry := *networkRetry
+	retry.MaximumAttempts = 120
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		TaskQueue:              BuildQueue,
 		StartToCloseTimeout:    15 * time.Minute,
-		ScheduleToCloseTimeout: time.Hour,
+		ScheduleToCloseTimeout: 24 * time.Hour,
 		HeartbeatTimeout:       heartbeat,
-		RetryPolicy:            networkRetry,
+		RetryPolicy:            &retry,
 		Summary:                "check out the revision",
 	})
 }

@@ -57,6 +57,8 @@ type run struct {
 	until    time.Time
 	aborted  *Answer
 	finished map[string]delivery.Result // by request ID; read by key alone
+	jobs     []jobOutcome               // of the test, in the order of its matrix
+	commands int                        // that were begun
 	// What show last sent.
 	shown        RunState
 	shownVersion string

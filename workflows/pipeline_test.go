@@ -21,7 +21,7 @@ func TestPipeline(t *testing.T) { suite.Run(t, new(pipelineSuite)) }
 func pipelineInput() PipelineInput {
 	pipeline := delivery.Pipeline{
 		Name: "site", Repository: "https://github.com/example/site", Application: "site",
-		Build: &delivery.Command{Run: "make"}, Test: &delivery.Command{Run: "make test"},
+		Build: &delivery.Command{Run: "make"}, Test: &delivery.Test{Run: "make test"},
 		Stages: []delivery.Stage{
 			{Name: "staging", Environment: "site-staging"},
 			{Name: "production", Environment: "site-production"},

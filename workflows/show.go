@@ -70,6 +70,9 @@ func (s RunStatus) table(namespace string) string {
 		"| stage | environment | state | |", "|---|---|---|---|",
 		fmt.Sprintf("| build | | %s | %s |", s.Build, plain(s.Version)),
 	}
+	if s.Tests != nil {
+		lines = append(lines, fmt.Sprintf("| test | %s | %s |", s.Tests.state(), plain(s.Tests.String())))
+	}
 	for _, stage := range s.Stages {
 		lines = append(lines, fmt.Sprintf("| %s | [%s](%s) | %s | %s |", stage.Stage, stage.Environment,
 			workflowPath(namespace, delivery.EnvironmentID(s.Application, stage.Environment)), stage.State, plain(s.brief(stage))))

@@ -48,6 +48,7 @@ type steps struct {
 	find     func(delivery.Version) (activities.FoundVersion, error)
 	checkout func(activities.CheckoutInput) (activities.Workspace, error)
 	run      func(context.Context, activities.RunInput) (activities.CommandResult, error)
+	save     func() error
 	upload   func(activities.UploadInput) (delivery.Version, error)
 	ask      func(activities.AskInput) (Receipt, error)
 	prune    func(activities.PruneInput) (activities.Pruned, error)
@@ -108,6 +109,7 @@ func happySteps() *steps {
 		run: func(context.Context, activities.RunInput) (activities.CommandResult, error) {
 			return activities.CommandResult{Passed: true}, nil
 		},
+		save: func() error { return nil },
 		upload: func(in activities.UploadInput) (delivery.Version, error) {
 			version := in.Version
 			version.Bucket, version.Key = "bundles", version.Label+".zip"
@@ -211,6 +213,10 @@ func (s *steps) register(env *testsuite.TestWorkflowEnvironment) {
 	add("Run", func(ctx context.Context, in activities.RunInput) (activities.CommandResult, error) {
 		s.note("Run " + in.Command.Run)
 		return s.run(ctx, in)
+	})
+	add("SaveCache", func(activities.SaveCacheInput) error {
+		s.note("SaveCache")
+		return s.save()
 	})
 	add("Bundle", func(activities.BundleInput) (activities.Bundled, error) {
 		s.note("Bundle")

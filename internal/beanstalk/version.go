@@ -3,6 +3,7 @@ package beanstalk
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -34,7 +35,7 @@ func (c *Client) Version(ctx context.Context, application, label string) (delive
 		return delivery.Version{}, delivery.Errorf(delivery.Unavailable, "Beanstalk still processes the bundle of version %s of %s", label, application)
 	case processed:
 	}
-	version := delivery.Version{Application: application, Label: label}
+	version := delivery.Version{Application: application, Label: label, Digest: digestOf(found)}
 	if found.SourceBundle != nil {
 		version.Bucket, version.Key = aws.ToString(found.SourceBundle.S3Bucket), aws.ToString(found.SourceBundle.S3Key)
 	}
@@ -80,7 +81,7 @@ func (c *Client) Register(ctx context.Context, version delivery.Version) error {
 	_, err := c.api.CreateApplicationVersion(ctx, &elasticbeanstalk.CreateApplicationVersionInput{
 		ApplicationName: aws.String(version.Application),
 		VersionLabel:    aws.String(version.Label),
-		Description:     aws.String(describe(version.Revision)),
+		Description:     aws.String(describe(version)),
 		SourceBundle:    &types.S3Location{S3Bucket: aws.String(version.Bucket), S3Key: aws.String(version.Key)},
 		// Process checks .ebextensions now, rather than in the middle of the first deployment.
 		Process: aws.Bool(true),
@@ -106,6 +107,11 @@ func (c *Client) awaitProcessed(ctx context.Context, version delivery.Version) e
 		if at := found.SourceBundle; at == nil || aws.ToString(at.S3Bucket) != version.Bucket || aws.ToString(at.S3Key) != version.Key {
 			return delivery.Errorf(delivery.VersionConflict,
 				"version %s of %s exists already and stands for another bundle; delete it, or commit anew", version.Label, version.Application)
+		}
+		if known := digestOf(found); known != "" && version.Digest != "" && known != version.Digest {
+			return delivery.Errorf(delivery.VersionConflict,
+				"version %s of %s exists already for a bundle with another digest (%s, wanted %s); delete it, or commit anew",
+				version.Label, version.Application, known, version.Digest)
 		}
 		switch processingOf(found) {
 		case failed:
@@ -145,9 +151,28 @@ func processingOf(version types.ApplicationVersionDescription) processing {
 	}
 }
 
+// digestMark precedes the bundle's digest in a version's description, where everybody can compare it.
+const digestMark = " sha256:"
+
 // describe is what the Beanstalk console shows beside the version.
-func describe(revision delivery.Revision) string {
-	return delivery.Clip(fmt.Sprintf("%s %s (%s)", revision.Short(), revision.Message, revision.Author), maxDescription)
+func describe(version delivery.Version) string {
+	text, digest := fmt.Sprintf("%s %s (%s)", version.Revision.Short(), version.Revision.Message, version.Revision.Author), ""
+	if version.Digest != "" {
+		digest = digestMark + version.Digest
+	}
+	return delivery.Clip(text, maxDescription-len(digest)) + digest
+}
+
+// sha256Digest is how a digest is written.
+var sha256Digest = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
+// digestOf is the digest with which a version was registered, or "" for one that was made otherwise.
+func digestOf(version types.ApplicationVersionDescription) string {
+	description := aws.ToString(version.Description)
+	if _, digest, marked := strings.Cut(description[max(strings.LastIndex(description, digestMark), 0):], digestMark); marked && sha256Digest.MatchString(digest) {
+		return digest
+	}
+	return ""
 }
 
 // Bucket is the storage bucket that Beanstalk keeps in the region for this account; it is made at

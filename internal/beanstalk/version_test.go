@@ -1,6 +1,7 @@
 package beanstalk
 
 import (
+	"strings"
 	"sync/atomic"
 	"testing"
 	"unicode/utf8"
@@ -15,7 +16,7 @@ import (
 )
 
 var v2 = delivery.Version{
-	Application: "shop", Label: "v2", Bucket: "bundles", Key: "gravity/shop/v2.zip",
+	Application: "shop", Label: "v2", Bucket: "bundles", Key: "gravity/shop/v2.zip", Digest: strings.Repeat("0a", 32),
 	Revision: delivery.Revision{SHA: "5f5cf5a1b2c3d4e5f60718293a4b5c6d7e8f9012", Author: "Ada", Message: "Prices are rounded"},
 }
 
@@ -25,6 +26,13 @@ func registered(status, bucket string) types.ApplicationVersionDescription {
 		ApplicationName: aws.String("shop"), VersionLabel: aws.String("v2"), Status: types.ApplicationVersionStatus(status),
 		SourceBundle: &types.S3Location{S3Bucket: aws.String(bucket), S3Key: aws.String("gravity/shop/v2.zip")},
 	}
+}
+
+// digested is v2 as it was registered for a bundle with a digest.
+func digested(digest string) types.ApplicationVersionDescription {
+	version := registered("PROCESSED", "bundles")
+	version.Description = aws.String("5f5cf5a1b2c3 Prices are rounded (Ada) sha256:" + digest)
+	return version
 }
 
 // answers gives the platform's answers to questions for a version, one after the other.
@@ -57,6 +65,11 @@ func TestRegister(t *testing.T) {
 			name: "a version of another bundle is never taken for ours", create: exists,
 			found: []types.ApplicationVersionDescription{registered("PROCESSED", "somebody-elses")}, fails: delivery.VersionConflict,
 		},
+		{name: "a version of the same digest that exists is ours", create: exists, found: []types.ApplicationVersionDescription{digested(v2.Digest)}},
+		{
+			name: "a version of another digest is never taken for ours", create: exists,
+			found: []types.ApplicationVersionDescription{digested(strings.Repeat("ff", 32))}, fails: delivery.VersionConflict,
+		},
 		{
 			name: "a version without a bundle is never taken for ours", create: exists,
 			found: []types.ApplicationVersionDescription{{VersionLabel: aws.String("v2")}}, fails: delivery.VersionConflict,
@@ -83,7 +96,7 @@ func TestRegister(t *testing.T) {
 				assert.Equal(t, "bundles", aws.ToString(in.SourceBundle.S3Bucket))
 				assert.Equal(t, "gravity/shop/v2.zip", aws.ToString(in.SourceBundle.S3Key))
 				assert.True(t, aws.ToBool(in.Process), "a broken .ebextensions is found now")
-				assert.Equal(t, "5f5cf5a1b2c3 Prices are rounded (Ada)", aws.ToString(in.Description))
+				assert.Equal(t, "5f5cf5a1b2c3 Prices are rounded (Ada) sha256:"+v2.Digest, aws.ToString(in.Description))
 				return test.create
 			}
 			err := NewFromAPI(api, quick).Register(limited(t), v2)
@@ -97,13 +110,17 @@ func TestRegister(t *testing.T) {
 }
 
 func TestALongCommitMessageFitsIntoADescription(t *testing.T) {
-	long := v2.Revision
-	for len(long.Message) < 500 {
-		long.Message += "größer "
+	long := v2
+	for len(long.Revision.Message) < 500 {
+		long.Revision.Message += "größer "
 	}
 	description := describe(long)
 	assert.LessOrEqual(t, len(description), maxDescription)
 	assert.True(t, utf8.ValidString(description))
+	assert.Equal(t, long.Digest, digestOf(types.ApplicationVersionDescription{Description: &description}), "the digest is never cut")
+	for _, other := range []string{"", "made by hand", "sha256:abc", " sha256:" + strings.Repeat("x", 64)} {
+		assert.Empty(t, digestOf(types.ApplicationVersionDescription{Description: &other}), other)
+	}
 }
 
 func TestVersion(t *testing.T) {

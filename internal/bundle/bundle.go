@@ -62,9 +62,9 @@ func Write(ctx context.Context, tree string, output io.Writer) (Manifest, error)
 // bundle is a *delivery.Error of type BundleRejected that names the file and the way out; what was
 // written to output by then is worthless. Memory stays below 64 MB whatever the tree's size.
 func WriteWith(ctx context.Context, tree string, output io.Writer, options Options) (Manifest, error) {
-	root, err := os.OpenRoot(tree)
+	root, err := options.open(tree)
 	if err != nil {
-		return Manifest{}, delivery.Errorf(delivery.BundleRejected, "bundle of %s: the tree cannot be opened: %w", tree, err)
+		return Manifest{}, err
 	}
 	defer func() { _ = root.Close() }()
 
@@ -91,6 +91,34 @@ func WriteWith(ctx context.Context, tree string, output io.Writer, options Optio
 		return Manifest{}, err
 	}
 	return archive.close()
+}
+
+// open opens the tree. When it is a part of a repository, no link on the way there may lead out of that.
+func (o Options) open(tree string) (*os.Root, error) {
+	unopened := func(err error) error {
+		return delivery.Errorf(delivery.BundleRejected, "bundle of %s: the tree cannot be opened: %w", tree, err)
+	}
+	if o.Within == "" {
+		root, err := os.OpenRoot(tree)
+		if err != nil {
+			return nil, unopened(err)
+		}
+		return root, nil
+	}
+	relative, err := filepath.Rel(o.Within, tree)
+	if err != nil || !filepath.IsLocal(relative) {
+		return nil, delivery.Errorf(delivery.InvalidInput, "bundle: the tree %s does not lie within %s", tree, o.Within)
+	}
+	repository, err := os.OpenRoot(o.Within)
+	if err != nil {
+		return nil, unopened(err)
+	}
+	defer func() { _ = repository.Close() }()
+	root, err := repository.OpenRoot(relative)
+	if err != nil {
+		return nil, unopened(err)
+	}
+	return root, nil
 }
 
 // above reads the .gitignore files of the folders between the whole repository and the tree. Prefix

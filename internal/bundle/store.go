@@ -26,16 +26,24 @@ import (
 const digestMetadata = "gravity-sha256"
 
 // Bundles above multipartThreshold bytes go up in parts of partSize bytes, uploadsAtOnce at a time:
-// together less than 32 MB of memory.
+// as small as S3 takes them, because the memory of all of them counts.
 const (
-	multipartThreshold = 8 << 20
-	partSize           = 8 << 20
-	uploadsAtOnce      = 3
+	multipartThreshold = 5 << 20
+	partSize           = 5 << 20
+	uploadsAtOnce      = 2
 )
 
-// Store keeps bundles in S3.
+// API is what is used of S3.
+type API interface {
+	transfermanager.S3APIClient
+	GetBucketLifecycleConfiguration(context.Context, *s3.GetBucketLifecycleConfigurationInput, ...func(*s3.Options)) (*s3.GetBucketLifecycleConfigurationOutput, error)
+	PutBucketLifecycleConfiguration(context.Context, *s3.PutBucketLifecycleConfigurationInput, ...func(*s3.Options)) (*s3.PutBucketLifecycleConfigurationOutput, error)
+}
+
+// Store keeps bundles in S3, and with them their provenance, the logs of the commands that made
+// them, and the caches of those commands.
 type Store struct {
-	S3 transfermanager.S3APIClient
+	S3 API
 }
 
 // Put uploads a bundle under a key, once: an object there with the same digest is left as it is,
@@ -153,7 +161,7 @@ func (c *checkedReader) Read(into []byte) (int, error) {
 
 // peek reads up to limit bytes ahead, to know whether the whole bundle fits in one request.
 func (c *checkedReader) peek(limit int64) (io.Reader, error) {
-	first := &bytes.Buffer{}
+	first := bytes.NewBuffer(make([]byte, 0, limit+bytes.MinRead))
 	if _, err := io.CopyN(first, c, limit); err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
@@ -196,15 +204,4 @@ func statusOf(err error) int {
 		return response.HTTPStatusCode()
 	}
 	return 0
-}
-
-// PutLog keeps the whole output of a command. A log that is there is replaced: an attempt that was
-// interrupted uploaded less.
-func (s *Store) PutLog(ctx context.Context, bucket, key string, content io.Reader) error {
-	_, err := transfermanager.New(s.S3).UploadObject(ctx, &transfermanager.UploadObjectInput{
-		Bucket: aws.String(bucket), Key: aws.String(key), Body: content,
-		// Never anything that a browser would run.
-		ContentType: aws.String("text/plain; charset=utf-8"),
-	})
-	return explain(err, "upload of", bucket, key)
 }

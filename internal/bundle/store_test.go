@@ -223,16 +223,3 @@ func TestErrorsOfS3HaveTheTypeThatDecides(t *testing.T) {
 	err := (&Store{}).Put(t.Context(), "bundles", "v1.zip", "abc", opener(nil))
 	require.Equal(t, delivery.InvalidInput, delivery.TypeOf(err))
 }
-
-func TestAWholeLogIsKeptAndReplacedByTheNextAttempts(t *testing.T) {
-	fake := newFakeS3(t)
-	store := &Store{S3: fake.client}
-	require.NoError(t, store.PutLog(t.Context(), "bundles", "logs/run/test.log", strings.NewReader("half")))
-	whole := strings.Repeat("line\n", 4<<20)
-	require.NoError(t, store.PutLog(t.Context(), "bundles", "logs/run/test.log", strings.NewReader(whole)))
-	content, _ := fake.get(t, "logs/run/test.log")
-	require.Equal(t, len(whole), len(content))
-	require.True(t, whole == string(content))
-	err := store.PutLog(t.Context(), "nowhere", "x", strings.NewReader("x"))
-	require.Equal(t, delivery.InvalidInput, delivery.TypeOf(err), "%v", err)
-}

@@ -20,6 +20,7 @@ func (d *decoder) check(file File, o options) {
 				d.reportAt(at+".repository", `"repository" %s`, wrong)
 			}
 		}
+		d.checkMatrix(pipeline.Test, at+".test.matrix")
 		stages := map[string]position{}
 		for j, stage := range pipeline.Stages {
 			at := fmt.Sprintf("%s.stages[%d]", at, j)
@@ -28,6 +29,26 @@ func (d *decoder) check(file File, o options) {
 			d.checkTimes(stage, at)
 			d.checkGate(stage, j, at)
 			d.checkHealth(stage, at)
+		}
+	}
+}
+
+// checkMatrix reports variables that are there twice, and matrices that nobody's workers would get through.
+func (d *decoder) checkMatrix(test *delivery.Test, at string) {
+	if test == nil {
+		return
+	}
+	variables := map[string]position{}
+	jobs := 1
+	for i, axis := range test.Matrix {
+		d.unique(variables, "variable", axis.Variable, fmt.Sprintf("%s[%d].variable", at, i))
+		values := map[string]position{}
+		for j, value := range axis.Values {
+			d.unique(values, "value", value, fmt.Sprintf("%s[%d].values[%d]", at, i, j))
+		}
+		if jobs *= max(len(axis.Values), 1); jobs > delivery.MaxJobs {
+			d.reportAt(at, "the matrix has more than %d combinations; leave some out, or let one job do more", delivery.MaxJobs)
+			return
 		}
 	}
 }

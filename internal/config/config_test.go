@@ -139,3 +139,36 @@ func parsed(t *testing.T, stage string, pipeline ...string) File {
 	require.NoError(t, err)
 	return file
 }
+
+func TestWhatABuildIsAskedForIsExplainedInWords(t *testing.T) {
+	file := parsed(t, "", `    checkout: {submodules: true, lfs: true}
+    sandbox: {memory: 2048, network: none, container: golang:1.26}
+    cache: {files: [go.sum]}
+    test:
+      run: make test
+      reports: [junit/*.xml]
+      retries: 2
+      matrix:
+        - {variable: SHARD, values: ["1", "2", "3"]}
+`)
+	var words strings.Builder
+	file.Explain(&words)
+	require.Contains(t, words.String(), `
+    test     make test (at most 10m); if it fails, nothing is uploaded
+             in 3 jobs side by side, all of which must pass
+             a failure is tried again up to 2 times; what passes only then is reported as flaky
+             failed tests are named from junit/*.xml
+             in a container of golang:1.26
+             without a network
+             with at most 2048 MB of memory
+             with the cache that belongs to the content of go.sum
+             with submodules
+             with the files that Git LFS keeps
+`)
+	test := file.Pipelines[0].Test
+	require.Len(t, test.Jobs(), 3)
+	require.Equal(t, 2, test.Retries)
+	require.Equal(t, delivery.NetworkNone, file.Pipelines[0].Sandbox.Network)
+	require.Equal(t, delivery.DefaultOutput, file.Pipelines[0].Sandbox.Output)
+	require.True(t, file.Pipelines[0].Checkout.LFS)
+}

@@ -34,8 +34,12 @@ func explainPipeline(out io.Writer, pipeline delivery.Pipeline) {
 	}
 	if pipeline.Test != nil {
 		line("    test     %s (at most %s); if it fails, nothing is uploaded", oneLine(pipeline.Test.Run), short(pipeline.Test.Timeout))
+		explainTest(line, *pipeline.Test)
 	} else {
 		line("    test     none: every revision passes")
+	}
+	for _, sentence := range surroundings(pipeline) {
+		line("             %s", sentence)
 	}
 	line("    version  %s of the repository, in %s, as a version of application %s", tree(pipeline.Path), bucket(pipeline.Bucket), pipeline.Application)
 	for _, pattern := range patterns(pipeline) {
@@ -51,6 +55,42 @@ func explainPipeline(out io.Writer, pipeline delivery.Pipeline) {
 		}
 	}
 	line("  a push to any other branch does nothing.")
+}
+
+func explainTest(line func(string, ...any), test delivery.Test) {
+	if len(test.Matrix) > 0 {
+		line("             in %d jobs side by side, all of which must pass", len(test.Jobs()))
+	}
+	if test.Retries > 0 {
+		line("             a failure is tried again up to %d times; what passes only then is reported as flaky", test.Retries)
+	}
+	if len(test.Reports) > 0 {
+		line("             failed tests are named from %s", oneLine(strings.Join(test.Reports, ", ")))
+	}
+}
+
+// surroundings says in what the commands run.
+func surroundings(pipeline delivery.Pipeline) []string {
+	var said []string
+	if pipeline.Sandbox.Container != "" {
+		said = append(said, "in a container of "+oneLine(pipeline.Sandbox.Container))
+	}
+	if pipeline.Sandbox.Network == delivery.NetworkNone {
+		said = append(said, "without a network")
+	}
+	if pipeline.Sandbox.Memory > 0 {
+		said = append(said, fmt.Sprintf("with at most %d MB of memory", pipeline.Sandbox.Memory))
+	}
+	if pipeline.Cache != nil {
+		said = append(said, "with the cache that belongs to the content of "+oneLine(strings.Join(pipeline.Cache.Files, ", ")))
+	}
+	if pipeline.Checkout.Submodules {
+		said = append(said, "with submodules")
+	}
+	if pipeline.Checkout.LFS {
+		said = append(said, "with the files that Git LFS keeps")
+	}
+	return said
 }
 
 // sentences is one stage in words, the first being its headline.

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"io/fs"
 	"net/url"
 	"path"
 	"reflect"
@@ -11,6 +12,8 @@ import (
 	"time"
 	_ "time/tzdata" // time zones are checked and used on machines that have no database of their own
 	"unicode"
+
+	"github.com/bmatcuk/doublestar/v4"
 
 	"gravity/internal/delivery"
 )
@@ -54,8 +57,11 @@ var rules = map[string]rule{
 		about: "The Elastic Beanstalk application."},
 	"Pipeline.bucket": {pattern: regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`), says: "an S3 bucket's name: 3 to 63 of a-z, 0-9, . and -",
 		about: "S3 bucket for the bundles. Without it: the bucket that Beanstalk keeps in each region."},
-	"Pipeline.build": {about: "Runs before the test and may add files to the bundle."},
-	"Pipeline.test":  {about: "Decides whether there is a version at all. Without it every revision passes."},
+	"Pipeline.checkout": {about: "What comes in beside the repository's own files."},
+	"Pipeline.sandbox":  {about: "Bounds what the build and test commands may use and reach."},
+	"Pipeline.cache":    {about: "Keeps what the commands' tools download and compile from one run to the next, on the workers and in S3."},
+	"Pipeline.build":    {about: "Runs before the test and may add files to the bundle."},
+	"Pipeline.test":     {about: "Decides whether there is a version at all. Without it every revision passes."},
 	"Pipeline.keep": {min: 5, max: 900,
 		about: "How many versions of this pipeline the application holds. Older ones are removed, but never one that an environment is on or could return to."},
 	"Pipeline.stages": {required: true,
@@ -64,6 +70,34 @@ var rules = map[string]rule{
 	"Command.run": {required: true, check: checkCommand,
 		about: "Shell command, run with /bin/sh -c in the pipeline's path with a clean environment."},
 	"Command.timeout": {about: "Ends the command and everything it started."},
+
+	"Test.run": {required: true, check: checkCommand,
+		about: "Shell command, run with /bin/sh -c in the pipeline's path with a clean environment."},
+	"Test.timeout": {about: "Ends one attempt and everything it started."},
+	"Test.reports": {check: checkFilePattern,
+		about: "Patterns of the JUnit XML files that the command writes, such as build/junit/**/*.xml. Failed tests are then named."},
+	"Test.retries": {min: 0, max: 5, about: "How often a command that failed runs again. What passes only then is reported as flaky."},
+	"Test.matrix":  {about: "Runs the command once for each combination of these variables' values, side by side on as many workers as are free."},
+
+	"Axis.variable": {required: true, pattern: regexp.MustCompile(`^[A-Z][A-Z0-9_]{0,39}$`), says: "1 to 40 of A-Z, 0-9 and _, beginning with a letter", check: checkVariable,
+		about: "Environment variable that the command sees."},
+	"Axis.values": {required: true, pattern: regexp.MustCompile(`^[^\x00-\x20\x7f][^\x00-\x1f\x7f]{0,99}$`), says: "1 to 100 characters on one line",
+		about: "Values that it takes."},
+
+	"Checkout.submodules": {about: "Brings in the submodules, each held to the same rules as the repository."},
+	"Checkout.lfs":        {about: "Brings in the files that Git LFS keeps elsewhere, instead of their pointers. The worker needs git-lfs."},
+
+	"Sandbox.memory":    {min: 16, max: 1 << 20, about: "Memory of a command and everything it starts, in megabytes. Without it: what the worker allows."},
+	"Sandbox.processes": {min: 8, max: 100_000, about: "Processes and threads of a command. Without it: what the worker allows."},
+	"Sandbox.file-size": {min: 1, max: 1 << 20, about: "The largest file that a command may write, in megabytes."},
+	"Sandbox.output":    {min: 1, max: 1024, about: "Ends a command that prints more, in megabytes."},
+	"Sandbox.network": {enum: []string{string(delivery.NetworkFull), string(delivery.NetworkNone)},
+		about: "What a command may reach. none: 127.0.0.1 alone."},
+	"Sandbox.container": {pattern: regexp.MustCompile(`^[a-z0-9][A-Za-z0-9._:/@-]{0,254}$`), says: "the name of an image, such as golang:1.26",
+		about: "Image of the container that the commands run in. Without it they run on the worker itself."},
+
+	"Cache.files": {required: true, check: checkFilePattern,
+		about: "Patterns of the lock files whose content decides which cache is found, such as go.sum or package-lock.json."},
 
 	"Stage.name": {required: true, pattern: namePattern, says: nameSays,
 		about: "What people say: staging, production."},
@@ -201,6 +235,22 @@ func checkTreePath(value string) string {
 		return ""
 	}
 	return `must be a folder inside the repository, such as "." or services/shop`
+}
+
+// checkFilePattern keeps patterns of files inside the pipeline's path.
+func checkFilePattern(value string) string {
+	if !fs.ValidPath(value) || strings.ContainsAny(value, "\\\x00\n") || !doublestar.ValidatePattern(value) {
+		return `must be a pattern of files below the pipeline's path, such as build/junit/**/*.xml`
+	}
+	return ""
+}
+
+// checkVariable refuses the names that Gravity sets itself, and those that change which programs run.
+func checkVariable(value string) string {
+	if strings.HasPrefix(value, "GRAVITY_") || slices.Contains([]string{"PATH", "HOME", "TMPDIR", "PWD", "CI"}, value) || strings.HasPrefix(value, "LD_") {
+		return "is set by Gravity itself; choose another"
+	}
+	return ""
 }
 
 func checkCommand(value string) string {

@@ -29,7 +29,7 @@ func Schema() []byte {
 // the defaults.
 func defaults() reflect.Value {
 	empty := delivery.Pipeline{
-		Build: &delivery.Command{}, Test: &delivery.Command{},
+		Build: &delivery.Command{}, Test: &delivery.Test{Matrix: []delivery.Axis{{}}}, Cache: &delivery.Cache{},
 		Stages: []delivery.Stage{{
 			Gate: delivery.Gate{Approval: &delivery.Approval{}, Windows: &delivery.Windows{Open: []delivery.Window{{}}}},
 			Health: delivery.Health{

@@ -46,7 +46,7 @@ func TestACommitMessageIsCutToItsFirstLine(t *testing.T) {
 }
 
 func TestDefaultsFillWhatIsLeftOutAndKeepTheRest(t *testing.T) {
-	given := Pipeline{Test: &Command{Run: "go test ./..."}, Stages: []Stage{
+	given := Pipeline{Test: &Test{Run: "go test ./..."}, Stages: []Stage{
 		{Name: "production", Drift: DriftOverwrite, Gate: Gate{Approval: &Approval{}}, Health: Health{Check: &Check{Status: 204}}},
 	}}
 	filled := given.WithDefaults()

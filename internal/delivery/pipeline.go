@@ -20,24 +20,22 @@ type Pipeline struct {
 	// Bucket is the S3 bucket for bundles. Default: the storage bucket that Beanstalk keeps in
 	// every region (CreateStorageLocation).
 	Bucket string `json:"bucket,omitempty" yaml:"bucket,omitempty"`
+	// Checkout says what comes in beside the repository's own files. Default: nothing.
+	Checkout Checkout `json:"checkout,omitzero" yaml:"checkout,omitempty"`
+	// Sandbox bounds what the build and test commands may use and reach.
+	Sandbox Sandbox `json:"sandbox,omitzero" yaml:"sandbox,omitempty"`
+	// Cache keeps what the commands' tools download and compile from one run to the next. Optional.
+	Cache *Cache `json:"cache,omitempty" yaml:"cache,omitempty"`
 	// Build runs before the test and may add files to the bundle. Optional.
 	Build *Command `json:"build,omitempty" yaml:"build,omitempty"`
 	// Test decides whether there is a version at all. Without one every revision passes.
-	Test *Command `json:"test,omitempty" yaml:"test,omitempty"`
+	Test *Test `json:"test,omitempty" yaml:"test,omitempty"`
 	// Keep is how many versions of this pipeline the application holds; older ones are removed, but
 	// never one that an environment is on, or could return to. Default 50; Beanstalk's usual quota is
 	// 1,000 versions a region, over all applications.
 	Keep int `json:"keep,omitempty" yaml:"keep,omitempty"`
 	// Stages in the order of promotion.
 	Stages []Stage `json:"stages" yaml:"stages"`
-}
-
-// Command is a shell command of the project, run in Pipeline.Path with a clean environment.
-type Command struct {
-	// Run is passed to /bin/sh -c.
-	Run string `json:"run" yaml:"run"`
-	// Timeout ends the command and all its descendants. Default 10m.
-	Timeout Duration `json:"timeout,omitempty" yaml:"timeout,omitempty"`
 }
 
 // Stage is one Beanstalk environment of a pipeline, with its gate and its rules.
@@ -118,6 +116,7 @@ const (
 // Defaults of a gravity.yaml that says nothing else.
 const (
 	DefaultCommandTimeout  = Duration(10 * time.Minute)
+	DefaultOutput          = 64 // megabytes
 	DefaultDeadline        = Duration(time.Hour)
 	DefaultPatience        = Duration(time.Hour)
 	DefaultApprovalTimeout = Duration(72 * time.Hour)
@@ -137,6 +136,7 @@ func (p Pipeline) WithDefaults() Pipeline {
 		p.Path = "."
 	}
 	orElse(&p.Keep, DefaultKeep)
+	p.Sandbox = p.Sandbox.withDefaults()
 	p.Build = p.Build.withDefaults()
 	p.Test = p.Test.withDefaults()
 	stages := make([]Stage, len(p.Stages))
@@ -145,15 +145,6 @@ func (p Pipeline) WithDefaults() Pipeline {
 	}
 	p.Stages = stages
 	return p
-}
-
-func (c *Command) withDefaults() *Command {
-	if c == nil {
-		return nil
-	}
-	filled := *c
-	orElse(&filled.Timeout, DefaultCommandTimeout)
-	return &filled
 }
 
 func (s Stage) withDefaults() Stage {

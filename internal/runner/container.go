@@ -72,8 +72,16 @@ func (c Command) containerArguments(name, scratch string) []string {
 	arguments := []string{
 		"run", "--rm", "--init", "--name", name, "--label", "gravity=command",
 		"--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--pull", "missing",
-		"--volume", c.Dir + ":" + c.Dir, "--workdir", c.Dir,
+		"--volume", c.Tree + ":" + c.Tree, "--workdir", c.Dir,
 		"--volume", scratch + ":" + scratch, "--env", "HOME=" + scratch + "/home", "--env", "TMPDIR=" + scratch + "/tmp", "--env", "CI=true", "--env-file", "/dev/stdin",
+	}
+	if c.Caches != "" {
+		arguments = append(arguments, "--volume", c.Caches+":"+c.Caches)
+		variables := map[string]string{}
+		caches(c.Caches, variables)
+		for _, name := range slices.Sorted(maps.Keys(variables)) {
+			arguments = append(arguments, "--env", name+"="+variables[name])
+		}
 	}
 	if c.Limits.NoNetwork {
 		arguments = append(arguments, "--network", "none")

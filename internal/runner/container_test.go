@@ -7,19 +7,65 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 )
 
+// startEngine finds docker's engine, or starts one for this test alone.
+func startEngine(t *testing.T) {
+	t.Helper()
+	if _, err := exec.LookPath("docker"); err != nil {
+		t.Skip("there is no docker")
+	}
+	if exec.Command("docker", "info").Run() == nil {
+		return
+	}
+	if _, err := exec.LookPath("dockerd"); err != nil || os.Getuid() != 0 {
+		t.Skip("there is no docker engine here that this user can start")
+	}
+	folder, err := os.MkdirTemp("", "engine") // the path of a socket is short
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(folder) })
+	socket := "unix://" + folder + "/socket"
+	var said bytes.Buffer
+	engine := exec.Command("dockerd", "--data-root", folder+"/data", "--exec-root", folder+"/run", "--pidfile", folder+"/pid",
+		"--host", socket, "--bridge", "none", "--iptables=false")
+	engine.Stdout, engine.Stderr = &said, &said
+	require.NoError(t, engine.Start())
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		_ = engine.Wait()
+	}()
+	t.Cleanup(func() {
+		_ = engine.Process.Signal(syscall.SIGTERM) // it ends what it has started itself
+		<-gone
+	})
+	t.Setenv("DOCKER_HOST", socket)
+	for deadline := time.Now().Add(time.Minute); ; {
+		if exec.Command("docker", "info").Run() == nil {
+			return
+		}
+		select {
+		case <-gone:
+			t.Skipf("docker's engine does not run here: %s", said.String())
+		case <-time.After(100 * time.Millisecond):
+			require.True(t, time.Now().Before(deadline), "docker's engine does not answer")
+		}
+	}
+}
+
 // importImage makes an image of a static busybox, so that no registry is needed.
 func importImage(t *testing.T) string {
 	t.Helper()
 	busybox, err := exec.LookPath("busybox")
-	if err != nil || exec.Command("docker", "info").Run() != nil {
-		t.Skip("there is no docker engine, or no busybox to make an image of")
+	if err != nil {
+		t.Skip("there is no busybox to make an image of")
 	}
+	startEngine(t)
 	content, err := os.ReadFile(busybox)
 	require.NoError(t, err)
 	var layer bytes.Buffer
@@ -54,6 +100,17 @@ func TestACommandRunsInARealContainer(t *testing.T) {
 	require.Contains(t, output, "GIVEN=yes")
 	require.NotContains(t, output, "eth0")
 	require.FileExists(t, filepath.Join(dir, "made"))
+
+	// The whole repository is in reach, and what tools keep outlives the container.
+	tree, caches := t.TempDir(), filepath.Join(t.TempDir(), "caches")
+	require.NoError(t, os.WriteFile(filepath.Join(tree, "top"), []byte("of the repository"), 0o644))
+	part := filepath.Join(tree, "part")
+	require.NoError(t, os.Mkdir(part, 0o777))
+	result, output = run(t, Command{Line: "cat ../top; touch $GRAVITY_CACHE/kept; env", Dir: part, Tree: tree, Caches: caches, Container: container})
+	require.True(t, result.Passed(), output)
+	require.Contains(t, output, "of the repository")
+	require.Contains(t, output, "GOCACHE="+caches)
+	require.FileExists(t, filepath.Join(caches, "kept"))
 
 	seconds := uniqueSeconds()
 	result, output = run(t, Command{Line: "sleep " + seconds + " & setsid sleep " + seconds + " & echo begun; sleep " + seconds, Container: container, Timeout: 3 * time.Second})

@@ -63,7 +63,7 @@ func (c Command) environment(worker []string, scratch string) []string {
 	variables["PWD"] = c.Dir
 	variables["CI"] = "true"
 	// The workspace may lie inside another repository, whose files are no business of the command.
-	variables["GIT_CEILING_DIRECTORIES"] = filepath.Dir(c.Dir)
+	variables["GIT_CEILING_DIRECTORIES"] = filepath.Dir(c.Tree)
 	variables["GIT_TERMINAL_PROMPT"] = "0"
 	maps.Copy(variables, c.Variables)
 
@@ -81,6 +81,7 @@ func allows(name string) bool {
 
 // caches points the usual tools at folders that outlive the command.
 func caches(folder string, variables map[string]string) {
+	variables["GRAVITY_CACHE"] = folder // for tools that are not among these
 	for name, below := range map[string]string{
 		"GOCACHE": "go-build", "GOMODCACHE": "go-mod", "npm_config_cache": "npm", "YARN_CACHE_FOLDER": "yarn",
 		"PIP_CACHE_DIR": "pip", "GRADLE_USER_HOME": "gradle", "CARGO_HOME": "cargo", "BUNDLE_USER_CACHE": "bundler", "COMPOSER_CACHE_DIR": "composer",

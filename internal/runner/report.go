@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -200,7 +201,7 @@ func RunTests(ctx context.Context, t Tests, output io.Writer) (Outcome, error) {
 		}
 		outcome.Result = result
 		outcome.Attempts++
-		if outcome.Report, err = ReadReports(t.Command.Dir, t.Reports, started); err != nil {
+		if outcome.Report, err = t.read(started); err != nil {
 			return outcome, err
 		}
 		if result.Passed() {
@@ -216,6 +217,27 @@ func RunTests(ctx context.Context, t Tests, output io.Writer) (Outcome, error) {
 			return outcome, fmt.Errorf("keep the output of %q: %w", t.Command.Line, err)
 		}
 	}
+}
+
+// read reads the reports of an attempt. The command may have put a link in the place of its own folder.
+func (t Tests) read(started time.Time) (Report, error) {
+	if len(t.Reports) == 0 {
+		return Report{}, nil
+	}
+	dir, err := filepath.EvalSymlinks(t.Command.Dir)
+	if err != nil {
+		return Report{Problems: []string{"the command removed the folder in which it ran"}}, nil
+	}
+	if t.Command.Tree != "" {
+		tree, err := filepath.EvalSymlinks(t.Command.Tree)
+		if err != nil {
+			return Report{}, delivery.Errorf(delivery.WorkspaceLost, "read test reports: %w", err)
+		}
+		if below, err := filepath.Rel(tree, dir); err != nil || !filepath.IsLocal(below) {
+			return Report{Problems: []string{"the command put a link that leads out of the repository in the place of the folder in which it ran"}}, nil
+		}
+	}
+	return ReadReports(dir, t.Reports, started)
 }
 
 func addNew(known, more []FailedTest) []FailedTest {

@@ -30,6 +30,9 @@ type Command struct {
 	Line string
 	// Dir is the folder to run in.
 	Dir string
+	// Tree is the folder of everything that the command may see and change, when Dir is a part of it.
+	// Default Dir.
+	Tree string
 	// Variables are added to the clean environment, and win over it.
 	Variables map[string]string
 	// Timeout ends the command and all its descendants. Default DefaultTimeout.
@@ -40,7 +43,7 @@ type Command struct {
 	Grace time.Duration
 	// Limits of what the command may use.
 	Limits Limits
-	// Account is who the command runs as, for workers that are root; Dir is given to it. Default: the worker itself.
+	// Account is who the command runs as, for workers that are root; Tree is given to it. Default: the worker itself.
 	Account *Account
 	// Container runs the command in a container. Default: on the worker itself.
 	Container *Container
@@ -129,7 +132,7 @@ func Run(ctx context.Context, c Command, output io.Writer) (Result, error) {
 	defer timeout.Stop()
 
 	if c.Account != nil {
-		folders := []string{c.Dir, scratch}
+		folders := []string{c.Tree, scratch}
 		if c.Caches != "" {
 			folders = append(folders, c.Caches)
 		}
@@ -187,6 +190,9 @@ func (c Command) complete() (Command, error) {
 		return c, fmt.Errorf("find %s: %w", c.Dir, err)
 	}
 	c.Dir = absolute
+	if c.Tree == "" {
+		c.Tree = absolute
+	}
 	if info, err := os.Stat(absolute); err != nil || !info.IsDir() {
 		return c, delivery.Errorf(delivery.WorkspaceLost, "run %q: the folder %s is gone", c.Line, c.Dir)
 	}

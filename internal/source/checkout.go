@@ -59,9 +59,19 @@ func (m *mirror) checkout(ctx context.Context, t tree) (err error) {
 	}
 	_, err = call.run(ctx)
 	if t.lfs {
-		err = remoteError(m.repository, err)
+		if err = remoteError(m.repository, err); err == nil {
+			err = m.weigh(t.into, doing)
+		}
 	}
 	return localError(doing, err)
+}
+
+// weigh looks at what Git LFS brought in: of that, the commit tells what it likes.
+func (m *mirror) weigh(folder, doing string) error {
+	if limit := cmp.Or(m.cache.MaxTreeSize, DefaultMaxTreeSize); folderSize(folder) > limit {
+		return delivery.Errorf(delivery.InvalidInput, "%s: with the files that Git LFS keeps it has more than the %d MB that a checkout may have", doing, limit>>20)
+	}
+	return nil
 }
 
 // inspect looks at a tree before anything is written: a few kilobytes of a hostile repository
@@ -182,6 +192,7 @@ func (m *mirror) prepareLFS(ctx context.Context, call *git) error {
 		[2]string{"lfs.allowincompletepush", "false"},
 	)
 	call.ssh, call.timeout = m.cache.ssh(), m.cache.fetchTimeout()
+	call.maxFile = cmp.Or(m.cache.MaxTreeSize, DefaultMaxTreeSize)
 	return nil
 }
 

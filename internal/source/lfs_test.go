@@ -16,6 +16,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"gravity/internal/delivery"
 )
 
 // serveLFS is a git host that keeps one large file beside its repositories, as git-lfs asks for it.
@@ -79,4 +81,11 @@ func TestLargeFilesComeInByOption(t *testing.T) {
 	require.Equal(t, content, read(t, full, "a.bin"))
 	require.Equal(t, "small", read(t, full, "b.txt"))
 	require.NotEmpty(t, <-authorized, "the token is shown to the repository's own host")
+
+	// The commit has a few hundred bytes, and says nothing of what its pointers stand for.
+	cache.MaxTreeSize = int64(len(content)) - 1
+	small := filepath.Join(t.TempDir(), "small")
+	_, err = cache.Checkout(t.Context(), Request{Repository: address, Ref: "main", Into: small, LFS: true})
+	requireRejected(t, err, delivery.InvalidInput, "")
+	require.NoDirExists(t, small)
 }

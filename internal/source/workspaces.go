@@ -24,7 +24,14 @@ type Workspaces struct {
 	Root string
 
 	mutex sync.Mutex
-	held  map[string]*flock.Flock
+	held  map[string]*holding
+}
+
+// holding is a workspace of this process.
+type holding struct {
+	lock  *flock.Flock
+	users int       // steps that work in it now
+	used  time.Time // when the last one began or ended; zero before the first
 }
 
 const (
@@ -61,9 +68,9 @@ func (w *Workspaces) New(id string) (dir string, release func(), err error) {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
 	if w.held == nil {
-		w.held = map[string]*flock.Flock{}
+		w.held = map[string]*holding{}
 	}
-	w.held[dir] = lock
+	w.held[dir] = &holding{lock: lock}
 	return dir, func() { _ = w.Remove(dir) }, nil
 }
 
@@ -74,6 +81,67 @@ func (w *Workspaces) Check(dir string) error {
 	return err
 }
 
+// Use is Check for a step that works in the workspace until done is called: meanwhile it is not
+// taken for one that nobody needs.
+func (w *Workspaces) Use(dir string) (done func(), err error) {
+	workspace, err := w.find(dir)
+	if err != nil {
+		return nil, err
+	}
+	return w.mark(workspace), nil
+}
+
+// mark counts a step that works in a workspace, until the answer is called.
+func (w *Workspaces) mark(workspace string) func() {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	held := w.held[workspace]
+	if held == nil { // removed a moment ago: whoever works there will see
+		return func() {}
+	}
+	held.users++
+	held.used = time.Now()
+	return sync.OnceFunc(func() {
+		w.mutex.Lock()
+		defer w.mutex.Unlock()
+		held.users--
+		held.used = time.Now()
+	})
+}
+
+// Busy counts the workspaces in which a step works, or did within the time given: one build's steps
+// follow each other closely, and the next of them is not to be hindered. One that is being made does
+// not count yet.
+func (w *Workspaces) Busy(within time.Duration) int {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	busy := 0
+	for _, held := range w.held {
+		if held.users > 0 || time.Since(held.used) < within {
+			busy++
+		}
+	}
+	return busy
+}
+
+// Expire removes the workspaces of this process in which no step has worked for as long as that:
+// those of builds that were ended from outside. It answers with their number.
+func (w *Workspaces) Expire(unused time.Duration) (int, error) {
+	w.mutex.Lock()
+	var expired []string
+	for dir, held := range w.held {
+		if held.users == 0 && !held.used.IsZero() && time.Since(held.used) >= unused {
+			expired = append(expired, dir)
+		}
+	}
+	w.mutex.Unlock()
+	var problems []error
+	for _, dir := range expired {
+		problems = append(problems, w.Remove(dir))
+	}
+	return len(expired), errors.Join(problems...)
+}
+
 // Remove removes the workspace that the folder is, or lies in. One that is gone is no error.
 func (w *Workspaces) Remove(dir string) error {
 	workspace, err := w.find(dir)
@@ -81,10 +149,13 @@ func (w *Workspaces) Remove(dir string) error {
 		return nil //nolint:nilerr // it is gone, or was never ours: both are what the caller wants
 	}
 	w.mutex.Lock()
-	lock := w.held[workspace]
+	held := w.held[workspace]
 	delete(w.held, workspace)
 	w.mutex.Unlock()
-	return remove(workspace, lock)
+	if held == nil {
+		return nil // somebody else removes it
+	}
+	return remove(workspace, held.lock)
 }
 
 // Sweep removes the workspaces that no living process holds and that were made longer ago than

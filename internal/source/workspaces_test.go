@@ -69,7 +69,7 @@ func TestASweepRemovesWhatADeadProcessLeft(t *testing.T) {
 	left, _, err := dead.New("dead")
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(filepath.Join(left, "file"), nil, 0o600))
-	require.NoError(t, dead.held[left].Close()) // what the kernel does when a process dies
+	require.NoError(t, dead.held[left].lock.Close()) // what the kernel does when a process dies
 
 	after := &Workspaces{Root: root}
 	removed, err := after.Sweep(time.Hour)
@@ -83,4 +83,44 @@ func TestASweepRemovesWhatADeadProcessLeft(t *testing.T) {
 	entries, err := os.ReadDir(root)
 	require.NoError(t, err)
 	require.Len(t, entries, 2, "the living workspace and its lock")
+}
+
+func TestAWorkspaceThatNobodyNeedsAnyMoreIsRemovedAndOneInUseIsNot(t *testing.T) {
+	t.Parallel()
+	w := &Workspaces{Root: filepath.Join(t.TempDir(), "work")}
+	forgotten, _, err := w.New("forgotten")
+	require.NoError(t, err)
+	inUse, release, err := w.New("in use")
+	require.NoError(t, err)
+	defer release()
+	removed, err := w.Expire(0)
+	require.NoError(t, err)
+	require.Zero(t, removed, "one that is being made is not unused")
+	require.Zero(t, w.Busy(time.Hour))
+	begun, err := w.Use(forgotten)
+	require.NoError(t, err)
+	begun()
+	done, err := w.Use(inUse)
+	require.NoError(t, err)
+	require.Equal(t, 1, w.Busy(0), "the other one only waits")
+	require.Equal(t, 2, w.Busy(time.Hour), "both were used within the hour")
+
+	removed, err = w.Expire(time.Hour)
+	require.NoError(t, err)
+	require.Zero(t, removed, "too young")
+	removed, err = w.Expire(0)
+	require.NoError(t, err)
+	require.Equal(t, 1, removed)
+	require.NoDirExists(t, forgotten)
+	require.DirExists(t, inUse)
+
+	done()
+	done()
+	require.Zero(t, w.Busy(0))
+	removed, err = w.Expire(0)
+	require.NoError(t, err)
+	require.Equal(t, 1, removed)
+	require.NoDirExists(t, inUse)
+	_, err = w.Use(inUse)
+	require.Equal(t, delivery.WorkspaceLost, delivery.TypeOf(err))
 }

@@ -13,8 +13,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/s3"
-	"github.com/google/uuid"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/worker"
 
@@ -23,8 +21,6 @@ import (
 	"gravity/internal/beanstalk"
 	"gravity/internal/bundle"
 	"gravity/internal/github"
-	"gravity/internal/runner"
-	"gravity/internal/source"
 	"gravity/workflows"
 )
 
@@ -37,12 +33,26 @@ type Options struct {
 	Directory string
 	// Pace says how often AWS is asked. Default: beanstalk.DefaultPace.
 	Pace beanstalk.Pace
-	// Builds is how many builds run at once. Default: one a core.
+	// Builds is how many builds run at once at most. Default: one a core. It is fewer while the machine's
+	// cores or memory are in use.
 	Builds int
 	// Credentials answers with what git shows to a repository; nil for public ones.
 	Credentials func(ctx context.Context, repository string) (username, token string, err error)
 	// GitHub is spoken with as a token or an App; nil where the worker has no credentials for it.
 	GitHub *github.Client
+	// SSHKey is the private key that git shows over ssh, and KnownHosts the file of the host keys that it
+	// accepts. Default: those of the worker's own account.
+	SSHKey, KnownHosts string
+	// MirrorSize and CacheSize bound the mirrors of repositories, and the caches of builds, in bytes.
+	// Defaults: source.DefaultMaxSize, cache.DefaultMaxSize.
+	MirrorSize, CacheSize int64
+	// CommandMemory bounds the memory of a project's command, in bytes. Default: four fifths of the machine's.
+	CommandMemory int64
+	// CommandsAsWorker runs the project's commands as the worker itself even where that is root, for the
+	// embedded stack and for tests: everything that they do, root does.
+	CommandsAsWorker bool
+	// ContainerEngine is the program that starts containers. Default: docker.
+	ContainerEngine string
 	// LocalRepositories lets pipelines name repositories by path, for the embedded stack alone.
 	LocalRepositories bool
 	// Versioning is set where the fleet uses Worker Versioning.
@@ -57,44 +67,37 @@ type Options struct {
 // Process is a running worker.
 type Process struct {
 	workers []worker.Worker
+	sweeper *sweeper
 }
 
 // Start begins to poll. The caller ends it with Stop, and closes the Temporal client after that.
 func Start(o Options) (*Process, error) {
 	o = o.withDefaults()
-	workspaces := &source.Workspaces{Root: filepath.Join(o.Directory, "workspaces")}
-	if err := os.MkdirAll(workspaces.Root, 0o700); err != nil {
-		return nil, fmt.Errorf("making the workspaces' directory: %w", err)
-	}
-	if swept, err := workspaces.Sweep(0); err != nil || swept > 0 {
-		o.Log.Info("removed workspaces that a crash left behind", "count", swept, "error", err)
-	}
-	if !runner.Contained() {
-		o.Log.Warn("this machine does not let a command be contained: what a build starts and hides may outlive it; run builds on workers of their own")
-	}
 	platform := beanstalk.New(o.AWS, o.Pace)
-	bundles := &bundle.Store{S3: s3.NewFromConfig(o.AWS, pathStyle(o.AWS))}
+	build, err := o.build(platform)
+	if err != nil {
+		return nil, err
+	}
 	probes := filepath.Join(o.Directory, "probes")
 	if err := os.MkdirAll(probes, 0o700); err != nil {
 		return nil, fmt.Errorf("making the probes' directory: %w", err)
 	}
-	build := &activities.Build{
-		Sources: &source.Cache{
-			Root: filepath.Join(o.Directory, "mirrors"), AllowLocal: o.LocalRepositories, Credentials: o.Credentials, Log: o.Log,
-		},
-		Workspaces: workspaces,
-		Store:      bundles,
-		Platform:   platform,
-		TaskQueue:  hostQueue(),
+	checkouts, err := o.checkoutWorker(build)
+	if err != nil {
+		return nil, err
 	}
-	p := &Process{workers: []worker.Worker{
-		o.workflowWorker(), o.platformWorker(platform, bundles, probes), o.checkoutWorker(build), o.hostWorker(build), o.gitHubWorker(),
-	}}
+	p := &Process{
+		workers: []worker.Worker{
+			o.workflowWorker(), o.platformWorker(platform, build.Store, probes), checkouts, o.hostWorker(build), o.gitHubWorker(),
+		},
+		sweeper: sweep(build.Workspaces, o.Log),
+	}
 	for i, each := range p.workers {
 		if err := each.Start(); err != nil {
 			for _, started := range p.workers[:i] {
 				started.Stop()
 			}
+			p.sweeper.stop()
 			return nil, fmt.Errorf("polling Temporal: %w", err)
 		}
 	}
@@ -105,6 +108,7 @@ func Start(o Options) (*Process, error) {
 // Stop ends polling and waits, within the grace, for the steps under way. What does not end in time is
 // taken over by another worker.
 func (p *Process) Stop() {
+	p.sweeper.stop()
 	done := make(chan struct{})
 	for _, each := range p.workers {
 		go func() {
@@ -146,14 +150,18 @@ func (o Options) platformWorker(platform *beanstalk.Client, bundles *bundle.Stor
 	return w
 }
 
-// The first step of builds. As many as may run at once.
-func (o Options) checkoutWorker(build *activities.Build) worker.Worker {
+// The first step of builds. As many as the machine has room for.
+func (o Options) checkoutWorker(build *activities.Build) (worker.Worker, error) {
+	tuner, err := newBuildTuner(o.Builds, func() int { return build.Workspaces.Busy(between) })
+	if err != nil {
+		return nil, err
+	}
 	options := o.worker()
-	options.MaxConcurrentActivityExecutionSize = o.Builds
+	options.Tuner = tuner
 	options.DisableWorkflowWorker = true
 	w := worker.New(o.Temporal, workflows.BuildQueue, options)
 	w.RegisterActivity(build.Checkout)
-	return w
+	return w, nil
 }
 
 // The other steps of builds that began here. They are never kept waiting: a queue that does not answer counts
@@ -196,19 +204,4 @@ func (o Options) withDefaults() Options {
 		o.Failed = func(err error) { o.Log.Error("polling ended", "error", err) }
 	}
 	return o
-}
-
-// hostQueue names this process's own queue. A restarted worker has another one: it cannot know what the
-// steps of its former life have left on the disk.
-func hostQueue() string {
-	host, err := os.Hostname()
-	if err != nil {
-		host = "unknown"
-	}
-	return fmt.Sprintf("%s/%s/%s", workflows.BuildQueue, host, uuid.NewString()[:8])
-}
-
-// pathStyle suits endpoints that are not AWS's own: they seldom have a name for each bucket.
-func pathStyle(config aws.Config) func(*s3.Options) {
-	return func(options *s3.Options) { options.UsePathStyle = config.BaseEndpoint != nil }
 }

@@ -93,16 +93,17 @@ func (s *Store) load(entry fs.DirEntry) error {
 		loaded.objects[meta.Key] = &meta
 	}
 	s.buckets[entry.Name()] = loaded
+	s.expireLocked(entry.Name())
 	return nil
 }
 
 // Handler serves the S3 protocol, path style: /bucket/key.
 func (s *Store) Handler(log *slog.Logger) http.Handler {
-	return gofakes3.New(&backend{s},
+	return s.withLifecycle(gofakes3.New(&backend{s},
 		gofakes3.WithTimeSkewLimit(0), // the signature check looks at the time
 		gofakes3.WithLogger(logger{log}),
 		gofakes3.WithoutVersioning(),
-	).Server()
+	).Server())
 }
 
 type logger struct{ log *slog.Logger }
