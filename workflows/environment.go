@@ -148,7 +148,7 @@ func (e *environment) deploy(ctx workflow.Context) {
 // terminates this workflow: an update that has begun must be seen through.
 func (e *environment) run(ctx workflow.Context, request QueuedRequest) delivery.Result {
 	e.child = workflow.ExecuteChildWorkflow(deploymentOptions(ctx, request), DeploymentWorkflow, DeploymentInput{
-		Request: request.Request, Good: e.Good, LeftOn: e.LeftOn, Configuration: e.Configuration,
+		Request: request.Request, Good: e.Good, LeftOn: e.LeftOn, Configuration: e.Configuration, Terse: true,
 	})
 	e.endBake(ctx)
 	var result delivery.Result
@@ -229,7 +229,7 @@ func (e *environment) tell(ctx workflow.Context) {
 // Recent keeps: all that an environment knows must fit into one Temporal payload of 2 MB.
 func (e *environment) reply(runID string, result delivery.Result) {
 	kept := result
-	kept.Evidence = nil
+	kept.Evidence, kept.Configuration = nil, ""
 	e.Answered = lastOf(append(e.Answered, kept), keptAnswers)
 	if runID != "" {
 		e.outbox = append(e.outbox, queuedResult{runID: runID, result: result})
