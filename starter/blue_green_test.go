@@ -193,7 +193,7 @@ func TestBlueGreenSwapsBackWhenTheCheckFailsAtTheUsersAddressAlone(t *testing.T)
 	front := &http.Server{ReadHeaderTimeout: time.Second}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	front.Handler = http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+	front.Handler = http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
 		if w.observe(blue).Name == blue {
 			http.Error(rw, "no such host", http.StatusNotFound)
 		}
@@ -374,4 +374,17 @@ func TestBlueGreenHappensOnceThoughManyCallsToAWSFail(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, templates.Applications[0].ConfigurationTemplates)
 	answered()
+}
+
+func TestASecondStartFindsThePairAsItWas(t *testing.T) {
+	w := newPairWorld(t, nil)
+	first := w.first()
+	address := w.observe(blue).Address
+	options := w.options
+	w.Close()
+	again, err := startStack(context.Background(), options)
+	require.NoError(t, err)
+	t.Cleanup(again.Close)
+	w.stack = again
+	w.alone(green, first.Version, address)
 }
