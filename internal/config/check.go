@@ -26,6 +26,8 @@ func (d *decoder) check(file File, o options) {
 			d.unique(stages, "stage", stage.Name, at+".name")
 			d.claim(environments, pipeline, stage, at+".environment")
 			d.checkTimes(stage, at)
+			d.checkGate(stage, j, at)
+			d.checkHealth(stage, at)
 		}
 	}
 }
@@ -73,6 +75,46 @@ func (d *decoder) checkTimes(stage delivery.Stage, at string) {
 	if health.Steady > health.Settle {
 		d.reportAt(at+".health.steady", `"steady" (%s) is longer than "settle" (%s), the time in which the environment must become steady`,
 			short(health.Steady), short(health.Settle))
+	}
+}
+
+// checkGate reports gates that could never open.
+func (d *decoder) checkGate(stage delivery.Stage, number int, at string) {
+	gate := stage.Gate
+	if gate.Rest > 0 && number == 0 {
+		d.reportAt(at+".gate.rest", `"rest" is the time after the previous stage, and stage %q is the first`, stage.Name)
+	}
+	if gate.Rest > gate.Timeout {
+		d.reportAt(at+".gate.rest", `"rest" (%s) is longer than the gate's "timeout" (%s); it would never open`, short(gate.Rest), short(gate.Timeout))
+	}
+	if approval := gate.Approval; approval != nil && len(approval.Teams) == 0 && len(approval.Users) > 0 && approval.Count > len(approval.Users) {
+		d.reportAt(at+".gate.approval.count", `"count" asks for %d people, and "users" names %d`, approval.Count, len(approval.Users))
+	}
+	if gate.Windows == nil {
+		return
+	}
+	for i, window := range gate.Windows.Open {
+		if window.From != "" && window.To != "" && window.From >= window.To {
+			d.reportAt(fmt.Sprintf("%s.gate.windows.open[%d].to", at, i),
+				`"to" (%s) is not after "from" (%s); write a window over midnight as two, to 24:00 and from 00:00`, window.To, window.From)
+		}
+	}
+}
+
+// checkHealth reports rules that say nothing.
+func (d *decoder) checkHealth(stage delivery.Stage, at string) {
+	health := stage.Health
+	if requests := health.Requests; requests != nil && requests.Errors == nil && requests.Latency == 0 {
+		d.reportAt(at+".health.requests", `"requests" limits nothing; give it "errors" or "latency"`)
+	}
+	if compare := health.Compare; compare != nil {
+		if compare.Errors == nil && compare.Latency == nil {
+			d.reportAt(at+".health.compare", `"compare" limits nothing; give it "errors" or "latency"`)
+		}
+		if stage.Strategy != delivery.TrafficSplitting {
+			d.reportAt(at+".health.compare", `"compare" needs two versions in service at once, which strategy %s does not have; it goes with %s`,
+				stage.Strategy, delivery.TrafficSplitting)
+		}
 	}
 }
 

@@ -144,6 +144,10 @@ func (d *decoder) value(at position, path, name string, node ast.Node, target re
 		}
 	case reflect.Int:
 		d.integer(at, path, name, node, target, rule)
+	case reflect.Float64:
+		d.number(at, path, name, node, target, rule)
+	case reflect.Bool:
+		d.truth(at, path, name, node, target)
 	default:
 		panic(fmt.Sprintf("gravity.yaml cannot express %s, the type of %s", target.Type(), path))
 	}
@@ -284,6 +288,32 @@ func (d *decoder) integer(at position, path, name string, node ast.Node, target 
 		return
 	}
 	target.SetInt(int64(value))
+}
+
+// number takes a whole number or one with a decimal point.
+func (d *decoder) number(at position, path, name string, node ast.Node, target reflect.Value, rule rule) {
+	switch node.(type) {
+	case *ast.IntegerNode, *ast.FloatNode:
+	default:
+		d.report(at, path, "%s must be a number, not %s", name, kindOf(node))
+		return
+	}
+	text := node.GetToken().Value
+	value, err := strconv.ParseFloat(text, 64)
+	if err != nil || value < float64(rule.min) || value > float64(rule.max) {
+		d.report(at, path, "%s cannot be %s; it must be a number from %d to %d", name, clipped(text), rule.min, rule.max)
+		return
+	}
+	target.SetFloat(value)
+}
+
+func (d *decoder) truth(at position, path, name string, node ast.Node, target reflect.Value) {
+	truth, ok := node.(*ast.BoolNode)
+	if !ok {
+		d.report(at, path, "%s must be true or false, not %s", name, kindOf(node))
+		return
+	}
+	target.SetBool(truth.Value)
 }
 
 // kindOf names a node's kind as people do.

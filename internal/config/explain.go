@@ -56,17 +56,18 @@ func explainPipeline(out io.Writer, pipeline delivery.Pipeline) {
 // sentences is one stage in words, the first being its headline.
 func sentences(stage delivery.Stage) []string {
 	said := []string{fmt.Sprintf("%s: environment %s, %s", stage.Name, stage.Environment, stage.Strategy)}
-	if stage.Gate.Approval != nil {
-		said = append(said, fmt.Sprintf("first a person approves; without an answer in %s the run ends as rejected", short(stage.Gate.Approval.Timeout)))
-	}
+	said = append(said, gateSentences(stage.Gate)...)
 	if stage.Queue == delivery.QueueAll {
 		said = append(said, "waits for its turn; every request is served")
 	} else {
 		said = append(said, "waits for its turn; a newer request of this pipeline replaces those that wait")
 	}
-	if stage.Drift == delivery.DriftOverwrite {
+	switch stage.Drift {
+	case delivery.DriftOverwrite:
 		said = append(said, "what somebody deployed by hand is overwritten")
-	} else {
+	case delivery.DriftAdopt:
+		said = append(said, "what somebody deployed by hand is taken as intended")
+	default:
 		said = append(said, "stops when somebody deployed by hand")
 	}
 	said = append(said, fmt.Sprintf("waits up to %s for somebody else's update to end, then has %s to prove itself", short(stage.Patience), short(stage.Deadline)))
@@ -77,7 +78,74 @@ func sentences(stage delivery.Stage) []string {
 	} else {
 		said = append(said, "no request is made to it: health.check is recommended")
 	}
+	said = append(said, healthSentences(stage.Health)...)
+	if stage.Bake > 0 {
+		said = append(said, fmt.Sprintf("then it is watched for %s more, before the next stage begins", short(stage.Bake)))
+	}
 	return append(said, "otherwise it is taken back to its last good version")
+}
+
+// gateSentences is a gate in words.
+func gateSentences(gate delivery.Gate) []string {
+	var said []string
+	if gate.Rest > 0 {
+		said = append(said, fmt.Sprintf("first it rests for %s after the previous stage", short(gate.Rest)))
+	}
+	if approval := gate.Approval; approval != nil {
+		who := "a person approves"
+		if approval.Count > 1 {
+			who = fmt.Sprintf("%d people approve", approval.Count)
+		}
+		if allowed := slices.Concat(approval.Users, approval.Teams); len(allowed) > 0 {
+			who += ", of " + listed(allowed)
+		}
+		if approval.FourEyes {
+			who += ", but not the author"
+		}
+		end := "the run ends as rejected"
+		if approval.Otherwise == delivery.OtherwiseApprove {
+			end = "it goes on"
+		}
+		said = append(said, fmt.Sprintf("first %s; without an answer in %s %s", who, short(approval.Timeout), end))
+	}
+	if len(gate.Checks) > 0 {
+		said = append(said, "waits until the revision's checks are green: "+listed(gate.Checks))
+	}
+	if len(gate.Alarms) > 0 {
+		said = append(said, "waits until these alarms are quiet: "+listed(gate.Alarms))
+	}
+	if windows := gate.Windows; windows != nil {
+		var open []string
+		for _, window := range windows.Open {
+			open = append(open, fmt.Sprintf("%s %s-%s", strings.Join(window.Days, ","), window.From, window.To))
+		}
+		said = append(said, fmt.Sprintf("starts only in its windows, %s time: %s; not on %d holidays",
+			windows.TimeZone, strings.Join(open, " or "), len(windows.Holidays)))
+	}
+	return said
+}
+
+// healthSentences is what the health rules ask beyond the status and the request.
+func healthSentences(health delivery.Health) []string {
+	var said []string
+	if requests := health.Requests; requests != nil {
+		if requests.Errors != nil {
+			said = append(said, fmt.Sprintf("and when at most %g%% of at least %d requests fail", *requests.Errors, requests.Least))
+		}
+		if requests.Latency > 0 {
+			said = append(said, fmt.Sprintf("and when %s of its latency is at most %s", requests.Percentile, short(requests.Latency)))
+		}
+	}
+	if compare := health.Compare; compare != nil {
+		said = append(said, "and when it is not much worse than the old version while both serve")
+	}
+	if len(health.Alarms) > 0 {
+		said = append(said, "and when none of these alarms is raised: "+listed(health.Alarms))
+	}
+	if health.Probe != nil {
+		said = append(said, fmt.Sprintf("and when this passes: %s (at most %s)", oneLine(health.Probe.Run), short(health.Probe.Timeout)))
+	}
+	return said
 }
 
 func checkSentence(check delivery.Check) string {

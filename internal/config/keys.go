@@ -8,6 +8,9 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
+	_ "time/tzdata" // time zones are checked and used on machines that have no database of their own
+	"unicode"
 
 	"gravity/internal/delivery"
 )
@@ -31,6 +34,7 @@ type rule struct {
 
 var (
 	namePattern     = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$`)
+	clockPattern    = regexp.MustCompile(`^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$`)
 	durationPattern = regexp.MustCompile(`^([0-9]+(\.[0-9]+)?(h|m|s|ms|us|ns))+$`)
 )
 
@@ -52,6 +56,8 @@ var rules = map[string]rule{
 		about: "S3 bucket for the bundles. Without it: the bucket that Beanstalk keeps in each region."},
 	"Pipeline.build": {about: "Runs before the test and may add files to the bundle."},
 	"Pipeline.test":  {about: "Decides whether there is a version at all. Without it every revision passes."},
+	"Pipeline.keep": {min: 5, max: 900,
+		about: "How many versions of this pipeline the application holds. Older ones are removed, but never one that an environment is on or could return to."},
 	"Pipeline.stages": {required: true,
 		about: "The environments that a version passes through, in the order of promotion."},
 
@@ -71,21 +77,66 @@ var rules = map[string]rule{
 		about: "How instances move to the new version: the environment's own deployment policy, which has to agree. immutable: new instances beside the old ones, which end only when the new ones are healthy."},
 	"Stage.queue": {enum: []string{string(delivery.QueueLatest), string(delivery.QueueAll)},
 		about: "Requests that wait for the environment. latest: a newer one of the same pipeline replaces them. all: first come, first served."},
-	"Stage.drift": {enum: []string{string(delivery.DriftStop), string(delivery.DriftOverwrite)},
-		about: "When somebody deployed by hand. stop: leave it and fail. overwrite: deploy over it."},
+	"Stage.drift": {enum: []string{string(delivery.DriftStop), string(delivery.DriftAdopt), string(delivery.DriftOverwrite)},
+		about: "When somebody deployed or changed the configuration by hand. stop: leave it and fail. adopt: take it as intended, and as the version to return to. overwrite: deploy over it."},
 	"Stage.deadline": {about: "Bounds the update and its proof of health; past it the environment is taken back to its last good version."},
 	"Stage.patience": {about: "How long to wait while somebody else's update holds the environment."},
 	"Stage.health":   {about: "When a deployment is good."},
+	"Stage.bake":     {about: "How long after a good deployment alarms and checks go on watching, and can still take it back. The next stage begins after it."},
+	"Stage.cname": {pattern: regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9-]{2,61}[A-Za-z0-9]$`),
+		says:  "4 to 63 letters, digits and -, beginning and ending with a letter or digit",
+		about: "With blue-green: the prefix of the address that users have, which moves from environment to environment. Without it: the environment's name."},
 
 	"Gate.approval": {about: "Asks a person. approval: {} asks with the default timeout; leave the key out to ask nobody."},
 
-	"Approval.timeout": {about: "Without an answer in this time the run ends as rejected."},
+	"Gate.windows": {about: "When deployments may start."},
+	"Gate.alarms":  {check: checkAlarm, about: "CloudWatch alarms that must be quiet."},
+	"Gate.checks":  {check: checkLine, about: "GitHub checks and commit statuses that must be green on the revision."},
+	"Gate.rest":    {about: "The shortest time between the end of the previous stage and this deployment."},
+	"Gate.timeout": {about: "When the gate, its approval aside, has not opened in this time, the run ends as rejected."},
+
+	"Approval.count": {min: 1, max: 10, about: "How many different people must approve. One rejection ends the run."},
+	"Approval.users": {pattern: regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.@-]{0,99}$`), says: "a login",
+		about: "Who may answer, by login."},
+	"Approval.teams": {pattern: regexp.MustCompile(`^[A-Za-z0-9-]+/[A-Za-z0-9_.-]+$`), says: "organization/team",
+		about: "GitHub teams whose members may answer; membership is looked up at the moment of the answer."},
+	"Approval.four-eyes": {about: "The author of the revision cannot approve it."},
+	"Approval.timeout":   {about: "When nobody's answer becomes one."},
+	"Approval.otherwise": {enum: []string{string(delivery.OtherwiseReject), string(delivery.OtherwiseApprove)},
+		about: "What nobody's answer means at the timeout."},
+
+	"Windows.time-zone": {check: checkTimeZone, about: "A name of the IANA database, such as Europe/Berlin."},
+	"Windows.open":      {required: true, about: "The windows; one of them has to be open."},
+	"Windows.holidays":  {check: checkDay, about: "Days on which no window is open, as 2026-12-24."},
+
+	"Window.days": {enum: delivery.Weekdays(), about: "Days of the week."},
+	"Window.from": {required: true, pattern: clockPattern, says: "a time of the day such as 09:00", about: "When it opens."},
+	"Window.to":   {required: true, pattern: clockPattern, says: "a time of the day such as 16:30, or 24:00", about: "When it closes."},
 
 	"Health.accept": {enum: []string{"NoData", "Unknown", "Pending", "Ok", "Info", "Warning", "Degraded", "Severe", "Suspended"},
 		about: "Enhanced health statuses that count as healthy."},
-	"Health.steady": {about: "How long the health must stay acceptable without a break."},
-	"Health.settle": {about: "How long after the update the environment may take to become steady."},
-	"Health.check":  {about: "An HTTP request that a good deployment answers as expected. Recommended."},
+	"Health.steady":   {about: "How long the health must stay acceptable without a break."},
+	"Health.settle":   {about: "How long after the update the environment may take to become steady."},
+	"Health.requests": {about: "What users may notice: the share of errors and the latency, as enhanced health measures them over the last ten seconds."},
+	"Health.compare":  {about: "How much worse than the old version the new one may be while a traffic-splitting update evaluates it."},
+	"Health.alarms":   {check: checkAlarm, about: "CloudWatch alarms that must not be in alarm after the update, nor during the bake."},
+	"Health.probe":    {about: "A command that a good deployment passes."},
+
+	"Requests.errors":  {min: 0, max: 100, about: "The highest share of answers with a status of 500 and above, in percent."},
+	"Requests.latency": {about: "The longest time within which the percentile of the requests may be answered."},
+	"Requests.percentile": {enum: []string{"P10", "P50", "P75", "P85", "P90", "P95", "P99", "P999"},
+		about: "Of the latency."},
+	"Requests.least": {min: 1, max: 1_000_000, about: "Below this number of requests nothing is said about them."},
+
+	"Comparison.errors":  {min: 0, max: 100, about: "By how many percentage points more requests may fail than on the old version."},
+	"Comparison.latency": {min: 1, max: 1000, about: "How many times as long as on the old version the 99th percentile may take."},
+	"Comparison.least":   {min: 1, max: 1_000_000, about: "Below this number of requests on either side nothing is said about them."},
+
+	"Probe.run": {required: true, check: checkCommand,
+		about: "Shell command, run on a worker with /bin/sh -c and a clean environment in which GRAVITY_URL, GRAVITY_VERSION and GRAVITY_REVISION stand. Exit code 0 passes."},
+	"Probe.timeout": {about: "Ends the command and everything it started."},
+
+	"Health.check": {about: "An HTTP request that a good deployment answers as expected. Recommended."},
 
 	"Check.url": {check: checkURL,
 		about: "Address to ask instead of the environment's own: https://www.example.com, without a path."},
@@ -188,6 +239,35 @@ func checkURL(value string) string {
 func checkPath(value string) string {
 	if _, err := url.ParseRequestURI(value); err != nil {
 		return "is no path that can be requested"
+	}
+	return ""
+}
+
+func checkTimeZone(value string) string {
+	if _, err := time.LoadLocation(value); err != nil || value == "Local" {
+		return "is no time zone of the IANA database; write one such as Europe/Berlin or UTC"
+	}
+	return ""
+}
+
+func checkDay(value string) string {
+	if _, err := time.Parse(time.DateOnly, value); err != nil {
+		return "is no day; write it as 2026-12-24"
+	}
+	return ""
+}
+
+// checkAlarm keeps to what CloudWatch takes for the name of an alarm.
+func checkAlarm(value string) string {
+	if len(value) > 255 {
+		return "is longer than the 255 characters that CloudWatch allows"
+	}
+	return checkLine(value)
+}
+
+func checkLine(value string) string {
+	if len(value) > 255 || strings.TrimSpace(value) != value || strings.ContainsFunc(value, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return "is no name: at most 255 characters that can be seen, without spaces at its ends"
 	}
 	return ""
 }

@@ -31,8 +31,12 @@ func defaults() reflect.Value {
 	empty := delivery.Pipeline{
 		Build: &delivery.Command{}, Test: &delivery.Command{},
 		Stages: []delivery.Stage{{
-			Gate:   delivery.Gate{Approval: &delivery.Approval{}},
-			Health: delivery.Health{Check: &delivery.Check{}},
+			Gate: delivery.Gate{Approval: &delivery.Approval{}, Windows: &delivery.Windows{Open: []delivery.Window{{}}}},
+			Health: delivery.Health{
+				Check: &delivery.Check{}, Probe: &delivery.Probe{},
+				Requests: &delivery.Requests{Errors: new(float64)},
+				Compare:  &delivery.Comparison{Errors: new(float64), Latency: new(float64)},
+			},
 		}},
 	}
 	return reflect.ValueOf(File{Pipelines: []delivery.Pipeline{empty.WithDefaults()}})
@@ -95,8 +99,14 @@ func described(of reflect.Type, rule rule, value reflect.Value, definitions map[
 }
 
 func scalar(of reflect.Type, rule rule) map[string]any {
-	if of.Kind() == reflect.Int {
+	switch of.Kind() {
+	case reflect.Int:
 		return map[string]any{"type": "integer", "minimum": rule.min, "maximum": rule.max}
+	case reflect.Float64:
+		return map[string]any{"type": "number", "minimum": rule.min, "maximum": rule.max}
+	case reflect.Bool:
+		return map[string]any{"type": "boolean"}
+	default:
 	}
 	schema := map[string]any{"type": "string"}
 	switch {

@@ -91,10 +91,8 @@ func TestEveryKeyIsInTheDocumentation(t *testing.T) {
 }
 
 func TestEveryConstantOfAPolicyCanBeChosen(t *testing.T) {
-	tree, err := parser.ParseFile(token.NewFileSet(), "../delivery/pipeline.go", nil, 0)
-	require.NoError(t, err)
 	declared := map[string][]string{}
-	ast.Inspect(tree, func(node ast.Node) bool {
+	inspect := func(node ast.Node) bool {
 		spec, ok := node.(*ast.ValueSpec)
 		if !ok {
 			return true
@@ -107,7 +105,13 @@ func TestEveryConstantOfAPolicyCanBeChosen(t *testing.T) {
 			}
 		}
 		return true
-	})
+	}
+	for _, name := range []string{"pipeline", "strategy", "gate"} {
+		tree, err := parser.ParseFile(token.NewFileSet(), "../delivery/"+name+".go", nil, 0)
+		require.NoError(t, err)
+		ast.Inspect(tree, inspect)
+	}
+	require.ElementsMatch(t, declared["Otherwise"], rules["Approval.otherwise"].enum)
 	require.ElementsMatch(t, declared["Strategy"], rules["Stage.strategy"].enum)
 	require.ElementsMatch(t, declared["QueuePolicy"], rules["Stage.queue"].enum)
 	require.ElementsMatch(t, declared["DriftPolicy"], rules["Stage.drift"].enum)

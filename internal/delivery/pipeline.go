@@ -24,6 +24,10 @@ type Pipeline struct {
 	Build *Command `json:"build,omitempty" yaml:"build,omitempty"`
 	// Test decides whether there is a version at all. Without one every revision passes.
 	Test *Command `json:"test,omitempty" yaml:"test,omitempty"`
+	// Keep is how many versions of this pipeline the application holds; older ones are removed, but
+	// never one that an environment is on, or could return to. Default 50; Beanstalk's usual quota is
+	// 1,000 versions a region, over all applications.
+	Keep int `json:"keep,omitempty" yaml:"keep,omitempty"`
 	// Stages in the order of promotion.
 	Stages []Stage `json:"stages" yaml:"stages"`
 }
@@ -59,6 +63,12 @@ type Stage struct {
 	Patience Duration `json:"patience,omitempty" yaml:"patience,omitempty"`
 	// Health decides when a deployment is good.
 	Health Health `json:"health,omitzero" yaml:"health,omitempty"`
+	// Bake is how long after a good deployment the stage's alarms and checks go on watching, and can
+	// still take it back. The next stage begins after it. Default: no bake.
+	Bake Duration `json:"bake,omitempty" yaml:"bake,omitempty"`
+	// CNAME is the prefix of the address that users have, which blue-green moves from the old
+	// environment to the new one. Default: the environment's name. Other strategies don't read it.
+	CNAME string `json:"cname,omitempty" yaml:"cname,omitempty"`
 }
 
 // Serves reports whether pushes to the branch reach this stage.
@@ -82,60 +92,6 @@ func (p Pipeline) StagesFor(branch string) []Stage {
 	return stages
 }
 
-// Gate is what must be true before a stage's deployment is requested.
-type Gate struct {
-	// Approval asks a person. Absent: nobody is asked.
-	Approval *Approval `json:"approval,omitempty" yaml:"approval,omitempty"`
-}
-
-// Approval is the rule of one person's answer.
-type Approval struct {
-	// Timeout ends the run as rejected when nobody answered. Default 72h.
-	Timeout Duration `json:"timeout,omitempty" yaml:"timeout,omitempty"`
-}
-
-// Strategy is how an environment's instances move to another version.
-type Strategy string
-
-const (
-	// Immutable launches new instances beside the old ones and ends the old ones only after the new
-	// ones were healthy.
-	Immutable Strategy = "immutable"
-	// TrafficSplitting launches as many new instances as there are old ones, and gives them a share
-	// of the requests for a time of evaluation first.
-	TrafficSplitting Strategy = "traffic-splitting"
-	// Rolling brings the version to the instances in batches, of which each is out of service meanwhile.
-	Rolling Strategy = "rolling"
-	// RollingWithAdditionalBatch is Rolling with one batch of new instances more, so that none is missed.
-	RollingWithAdditionalBatch Strategy = "rolling-with-additional-batch"
-	// AllAtOnce brings the version to all instances at the same time; users notice.
-	AllAtOnce Strategy = "all-at-once"
-)
-
-// Strategies lists them, from the safest to the quickest.
-func Strategies() []Strategy {
-	return []Strategy{Immutable, TrafficSplitting, RollingWithAdditionalBatch, Rolling, AllAtOnce}
-}
-
-// Policy is the strategy in Beanstalk's own spelling, as the option DeploymentPolicy has it; empty
-// for a strategy that there is not.
-func (s Strategy) Policy() string {
-	switch s {
-	case Immutable:
-		return "Immutable"
-	case TrafficSplitting:
-		return "TrafficSplitting"
-	case Rolling:
-		return "Rolling"
-	case RollingWithAdditionalBatch:
-		return "RollingWithAdditionalBatch"
-	case AllAtOnce:
-		return "AllAtOnce"
-	default:
-		return ""
-	}
-}
-
 // QueuePolicy decides what becomes of requests that wait for an environment.
 type QueuePolicy string
 
@@ -153,40 +109,11 @@ type DriftPolicy string
 const (
 	// DriftStop leaves the environment as found and fails the deployment.
 	DriftStop DriftPolicy = "stop"
-	// DriftOverwrite deploys over what was found.
+	// DriftAdopt takes what was found as intended: it is the version to return to, if it is healthy.
+	DriftAdopt DriftPolicy = "adopt"
+	// DriftOverwrite deploys over what was found, and returns to the version that Gravity deployed last.
 	DriftOverwrite DriftPolicy = "overwrite"
 )
-
-// Health says when a deployment is good. The environment must be Ready on the wanted version, all
-// instances must run it, its enhanced health must stay within Accept for Steady, and Check must pass.
-type Health struct {
-	// Accept lists the enhanced health statuses that count as healthy. Default: Ok, Info.
-	Accept []string `json:"accept,omitempty" yaml:"accept,omitempty"`
-	// Steady is how long the health must stay acceptable without a break. Default 30s.
-	Steady Duration `json:"steady,omitempty" yaml:"steady,omitempty"`
-	// Settle is how long after the update the environment may take to become steady. Default 5m:
-	// Beanstalk's health lags behind its status.
-	Settle Duration `json:"settle,omitempty" yaml:"settle,omitempty"`
-	// Check is a request to the public address. Optional, and recommended.
-	Check *Check `json:"check,omitempty" yaml:"check,omitempty"`
-}
-
-// Check is an HTTP request that a good deployment answers as expected.
-type Check struct {
-	// URL overrides the environment's own address (http://CNAME), for a domain of the team's own.
-	URL string `json:"url,omitempty" yaml:"url,omitempty"`
-	// Path is requested with GET. Default "/".
-	Path string `json:"path,omitempty" yaml:"path,omitempty"`
-	// Status is the one accepted status code. Default 200.
-	Status int `json:"status,omitempty" yaml:"status,omitempty"`
-	// Contains must occur in the first 64 KiB of the body; ${version} and ${revision} stand for the
-	// version label and the full hash.
-	Contains string `json:"contains,omitempty" yaml:"contains,omitempty"`
-	// Times is how many requests in a row must pass, so that more than one instance is asked. Default 3.
-	Times int `json:"times,omitempty" yaml:"times,omitempty"`
-	// Timeout of one request. Default 5s.
-	Timeout Duration `json:"timeout,omitempty" yaml:"timeout,omitempty"`
-}
 
 // Defaults of a gravity.yaml that says nothing else.
 const (
@@ -194,10 +121,13 @@ const (
 	DefaultDeadline        = Duration(time.Hour)
 	DefaultPatience        = Duration(time.Hour)
 	DefaultApprovalTimeout = Duration(72 * time.Hour)
+	DefaultGateTimeout     = Duration(7 * 24 * time.Hour)
 	DefaultSteady          = Duration(30 * time.Second)
 	DefaultSettle          = Duration(5 * time.Minute)
 	DefaultCheckTimeout    = Duration(5 * time.Second)
 	DefaultCheckTimes      = 3
+	DefaultProbeTimeout    = Duration(time.Minute)
+	DefaultKeep            = 50
 )
 
 // WithDefaults fills in what a pipeline leaves out. Config loading applies it once, so that workflows read
@@ -206,6 +136,7 @@ func (p Pipeline) WithDefaults() Pipeline {
 	if p.Path == "" {
 		p.Path = "."
 	}
+	orElse(&p.Keep, DefaultKeep)
 	p.Build = p.Build.withDefaults()
 	p.Test = p.Test.withDefaults()
 	stages := make([]Stage, len(p.Stages))
@@ -229,29 +160,14 @@ func (s Stage) withDefaults() Stage {
 	if len(s.Branches) == 0 {
 		s.Branches = []string{"main"}
 	}
-	if s.Gate.Approval != nil {
-		approval := *s.Gate.Approval
-		orElse(&approval.Timeout, DefaultApprovalTimeout)
-		s.Gate.Approval = &approval
-	}
+	s.Gate = s.Gate.withDefaults()
 	orElse(&s.Strategy, Immutable)
 	orElse(&s.Queue, QueueLatest)
 	orElse(&s.Drift, DriftStop)
 	orElse(&s.Deadline, DefaultDeadline)
 	orElse(&s.Patience, DefaultPatience)
-	if len(s.Health.Accept) == 0 {
-		s.Health.Accept = []string{"Ok", "Info"}
-	}
-	orElse(&s.Health.Steady, DefaultSteady)
-	orElse(&s.Health.Settle, DefaultSettle)
-	if s.Health.Check != nil {
-		check := *s.Health.Check
-		orElse(&check.Path, "/")
-		orElse(&check.Status, 200)
-		orElse(&check.Times, DefaultCheckTimes)
-		orElse(&check.Timeout, DefaultCheckTimeout)
-		s.Health.Check = &check
-	}
+	orElse(&s.CNAME, s.Environment)
+	s.Health = s.Health.withDefaults()
 	return s
 }
 
