@@ -93,6 +93,14 @@ func (w *workflowOutbound) ExecuteActivity(ctx workflow.Context, step string, ar
 	return future
 }
 
+// ExecuteChildWorkflow: to the test environment, a cancellation that somebody sends to a child is its parent's, and
+// a parent that does not wait for it would take the child for cancelled at once.
+func (w *workflowOutbound) ExecuteChildWorkflow(ctx workflow.Context, child string, args ...any) workflow.ChildWorkflowFuture {
+	options := workflow.GetChildWorkflowOptions(ctx)
+	options.WaitForCancellation = true
+	return w.Next.ExecuteChildWorkflow(workflow.WithChildOptions(ctx, options), child, args...)
+}
+
 type activityInbound struct {
 	interceptor.ActivityInboundInterceptorBase
 	server *server

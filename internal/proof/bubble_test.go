@@ -40,6 +40,8 @@ type region struct {
 	testing.TB
 	server *aws.Server
 	api    *elasticbeanstalk.Client
+	// platform is the tests' own way to look at environments.
+	platform *beanstalk.Client
 	// began counts the updates that each environment had begun when it was released.
 	began map[string]int
 }
@@ -53,7 +55,8 @@ func newRegion(t testing.TB, change func(*aws.Options)) *region {
 	change(&options)
 	server, err := aws.Start(context.Background(), options)
 	require.NoError(t, err)
-	r := &region{TB: t, server: server, api: elasticbeanstalk.NewFromConfig(server.Config()), began: map[string]int{}}
+	r := &region{TB: t, server: server, api: elasticbeanstalk.NewFromConfig(server.Config()),
+		platform: beanstalk.New(server.Config(), beanstalk.DefaultPace), began: map[string]int{}}
 	ctx := context.Background()
 	_, err = r.api.CreateApplication(ctx, &elasticbeanstalk.CreateApplicationInput{ApplicationName: sdk.String(application)})
 	require.NoError(t, err)
@@ -147,12 +150,11 @@ func (r *region) create(name, label string, strategy delivery.Strategy, pause ti
 
 // observe looks at an environment by the platform's own word, with its instances.
 func (r *region) observe(name string) (delivery.Observation, error) {
-	platform := beanstalk.New(r.server.Config(), beanstalk.DefaultPace)
-	observed, err := platform.Environment(context.Background(), application, name)
+	observed, err := r.platform.Environment(context.Background(), application, name)
 	if err != nil {
 		return observed, err
 	}
-	return observed, platform.Health(context.Background(), &observed)
+	return observed, r.platform.Health(context.Background(), &observed)
 }
 
 // wellOn reports whether an environment is what a deployment claims to have proven.

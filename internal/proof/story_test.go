@@ -34,7 +34,7 @@ const environment = "shop-production"
 const tick = time.Second
 
 // patience bounds a story in the bubble's time.
-const patience = 12 * time.Hour
+const patience = 4 * time.Hour
 
 // story is one deployment from its request to its result, in a bubble, with what goes wrong meanwhile.
 type story struct {
@@ -58,6 +58,8 @@ type story struct {
 	updatesAtResult int
 	status          workflows.EnvironmentStatus
 	users           users
+
+	faults sync.Mutex // held while the stand-in's faults are changed
 
 	mu    sync.Mutex
 	steps []string // that have begun
@@ -95,7 +97,11 @@ func (s *story) play() {
 	env := suite.NewTestWorkflowEnvironment()
 	env.SetTestTimeout(patience)
 	server := newServer(s.begins)
-	env.SetWorkerOptions(worker.Options{Interceptors: []interceptor.WorkerInterceptor{server}})
+	env.SetWorkerOptions(worker.Options{
+		Interceptors: []interceptor.WorkerInterceptor{server},
+		// What happens in a story's moment may take a while of the bubble's time.
+		DeadlockDetectionTimeout: time.Hour,
+	})
 	workflows.Register(env)
 	site := activities.NewSite()
 	site.HTTP = s.server.HTTPClient()
@@ -106,13 +112,20 @@ func (s *story) play() {
 	env.RegisterWorkflowWithOptions(s.tell(over), workflow.RegisterOptions{Name: "Story"})
 	env.SetOnChildWorkflowCompletedListener(func(info *workflow.Info, value converter.EncodedValue, err error) {
 		if info.WorkflowType.Name == workflows.DeploymentWorkflow {
-			s.results = append(s.results, resultOf(s, value, err))
+			result := resultOf(s, value, err)
+			s.mu.Lock()
+			s.results = append(s.results, result)
+			s.mu.Unlock()
 			if len(s.results) == 1 {
 				s.inspect(s.results[0])
 			}
 		}
 	})
+	var around sync.WaitGroup
+	around.Go(func() { s.every(over, s.visit) })
+	around.Go(func() { s.every(over, s.look) })
 	env.ExecuteWorkflow("Story")
+	around.Wait()
 	require.True(s, env.IsWorkflowCompleted())
 	require.NoError(s, env.GetWorkflowError())
 	status, err := env.QueryWorkflowByID(queueID, workflows.StatusQuery)
@@ -120,18 +133,15 @@ func (s *story) play() {
 	require.NoError(s, status.Get(&s.status))
 }
 
-// inspect looks at the environment in the moment of the first result, whatever else goes wrong.
+// inspect looks at the environment in the moment of the first result.
 func (s *story) inspect(result delivery.Result) {
-	suffered := s.server.Faults()
-	require.NoError(s, s.server.SetFaults(aws.Faults{Instances: suffered.Instances, NeverEnd: suffered.NeverEnd}))
-	s.updatesAtResult = s.updates(environment)
-	switch observed, err := s.observe(environment); {
-	case err != nil:
+	observed, updates, err := s.truth()
+	s.updatesAtResult = updates
+	if err != nil {
 		s.proven = err.Error()
-	default:
-		s.proven = s.illness(observed, result.LeftOn)
+		return
 	}
-	require.NoError(s, s.server.SetFaults(suffered))
+	s.proven = s.illness(observed, result.LeftOn)
 }
 
 // queueID is the environment's workflow.
@@ -154,8 +164,9 @@ func resultOf(t require.TestingT, value converter.EncodedValue, err error) deliv
 // makes happen what is to happen, and ends the queue when they have ended.
 func (s *story) tell(over chan struct{}) func(workflow.Context) error {
 	return func(ctx workflow.Context) error {
+		defer close(over)
 		activityContext := workflow.WithActivityOptions(ctx, workflow.ActivityOptions{StartToCloseTimeout: 10 * patience})
-		beating := workflow.ExecuteActivity(activityContext, "Metronome")
+		workflow.ExecuteActivity(activityContext, "Metronome")
 		queueContext, endQueue := workflow.WithCancel(workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{WorkflowID: queueID}))
 		s.began = time.Now()
 		queue := workflow.ExecuteChildWorkflow(queueContext, workflows.EnvironmentWorkflow, workflows.EnvironmentInput{
@@ -173,10 +184,6 @@ func (s *story) tell(over chan struct{}) func(workflow.Context) error {
 		}
 		endQueue()
 		err := queue.Get(ctx, nil)
-		close(over)
-		if err := beating.Get(ctx, nil); err != nil {
-			return err
-		}
 		if temporal.IsCanceledError(err) {
 			return nil
 		}
@@ -195,22 +202,76 @@ func (s *story) ended() bool {
 
 // live is one tick.
 func (s *story) live(ctx workflow.Context) {
-	if len(s.results) == 0 {
-		s.visit()
-	}
-	if s.ready.IsZero() {
-		if observed, err := s.observe(environment); err == nil && observed.Ready() && observed.VersionLabel == s.new.Label {
-			s.ready = time.Now()
-		}
-	}
 	if s.act != nil && !s.acted && s.reached(s) {
 		s.acted, s.actedAt = true, time.Now()
 		s.act(s, ctx)
 	}
 }
 
-// visit is what users do.
+// every does something once a tick until a story is over.
+func (s *story) every(over <-chan struct{}, do func()) {
+	for {
+		select {
+		case <-over:
+			return
+		case <-time.After(tick):
+			do()
+		}
+	}
+}
+
+// look notes when the update to the new version is over, whatever goes wrong with the calls of others.
+func (s *story) look() {
+	if s.isReady() {
+		return
+	}
+	s.faults.Lock()
+	suffered := s.server.Faults()
+	require.NoError(s, s.server.SetFaults(aws.Faults{Instances: suffered.Instances, NeverEnd: suffered.NeverEnd}))
+	observed, err := s.platform.Environment(context.Background(), application, environment)
+	require.NoError(s, s.server.SetFaults(suffered))
+	s.faults.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ready.IsZero() && err == nil && observed.Ready() && observed.VersionLabel == s.new.Label {
+		s.ready = time.Now()
+	}
+}
+
+// isReady reports whether the update to the new version is over.
+func (s *story) isReady() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.ready.IsZero()
+}
+
+// truth is what the platform would say if nothing went wrong with its answers.
+func (s *story) truth() (observed delivery.Observation, updates int, err error) {
+	s.faults.Lock()
+	defer s.faults.Unlock()
+	suffered := s.server.Faults()
+	require.NoError(s, s.server.SetFaults(aws.Faults{Instances: suffered.Instances, NeverEnd: suffered.NeverEnd}))
+	observed, err = s.observe(environment)
+	updates = s.updates(environment)
+	require.NoError(s, s.server.SetFaults(suffered))
+	return observed, updates, err
+}
+
+// suffer sets what goes wrong at the stand-in from now on.
+func (s *story) suffer(f aws.Faults) {
+	s.faults.Lock()
+	defer s.faults.Unlock()
+	require.NoError(s, s.server.SetFaults(f))
+}
+
+// visit is what users do, until the deployment has ended.
 func (s *story) visit() {
+	s.mu.Lock()
+	ended := len(s.results) > 0
+	s.mu.Unlock()
+	if ended {
+		return
+	}
 	client := s.server.HTTPClient()
 	for range 2 {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
