@@ -1,7 +1,6 @@
 package proof
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,8 +9,6 @@ import (
 	"testing"
 	"time"
 
-	sdk "github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/elasticbeanstalk"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/workflow"
@@ -19,6 +16,7 @@ import (
 	"gravity/internal/delivery"
 	"gravity/internal/local/aws"
 	"gravity/internal/local/aws/faults"
+	"gravity/internal/proof/lab"
 	"gravity/workflows"
 )
 
@@ -118,27 +116,28 @@ func cancel(s *story, ctx workflow.Context) {
 	workflow.RequestCancelExternalWorkflow(ctx, deploymentID, "")
 }
 
-var deploymentID = delivery.DeploymentID(application, environment, 1)
+var deploymentID = delivery.DeploymentID(lab.Application, environment, 1)
 
 func somebodyDeploys(label string) func(*story, workflow.Context) {
-	return func(s *story, _ workflow.Context) { require.NoError(s, s.server.ManualChange(environment, label)) }
+	return func(s *story, _ workflow.Context) {
+		require.NoError(s, s.region.Server.ManualChange(environment, label))
+	}
 }
 
 // drifted is an environment that somebody has brought to another version by hand.
 func drifted(policy delivery.DriftPolicy) func(*story) {
 	return func(s *story) {
 		s.stage.Drift = policy
-		require.NoError(s, s.server.ManualChange(environment, byHand))
-		for !s.wellOn(environment, byHand) {
+		require.NoError(s, s.region.Server.ManualChange(environment, byHand))
+		for s.region.WhyNotWell(environment, byHand) != "" {
 			time.Sleep(tick)
 		}
-		s.region.began[environment] = s.begun(environment)
+		require.NoError(s, s.region.Settled(environment))
 	}
 }
 
 func terminate(s *story, _ workflow.Context) {
-	_, err := s.api.TerminateEnvironment(context.Background(), &elasticbeanstalk.TerminateEnvironmentInput{EnvironmentName: sdk.String(environment)})
-	require.NoError(s, err)
+	require.NoError(s, s.region.Terminate(environment))
 }
 
 // oldFallsIll makes the old version no better than the new one.
@@ -151,7 +150,7 @@ func oldFallsIll(s *story, _ workflow.Context) {
 // illBefore is an environment whose proven version has fallen ill since.
 func illBefore(s *story) {
 	s.suffer(aws.Faults{Instances: []faults.Instance{{Kind: faults.Hang, Version: s.old.Label}}})
-	for s.wellOn(environment, s.old.Label) {
+	for s.region.WhyNotWell(environment, s.old.Label) == "" {
 		time.Sleep(tick)
 	}
 }
@@ -254,7 +253,7 @@ func TestWhateverGoesWrongWheneverItDoesTheEnvironmentEndsAsPromised(t *testing.
 					cases++
 					t.Run(fmt.Sprintf("%s, %s, %s, %s", strategy, f.version, f.name, at), func(t *testing.T) {
 						t.Parallel()
-						inBubble(t, func(t *testing.T, r *region) {
+						inBubble(t, func(t *testing.T, r *lab.Region) {
 							s := newStory(t, r, strategy, f, at, lengths[strategy])
 							s.play()
 							requests.Add(int64(s.users.requests))
@@ -277,7 +276,7 @@ func typicalLengths(t *testing.T) map[delivery.Strategy]time.Duration {
 	lengths := map[delivery.Strategy]time.Duration{}
 	var mu sync.Mutex
 	for _, strategy := range strategies() {
-		inBubble(t, func(t *testing.T, r *region) {
+		inBubble(t, func(t *testing.T, r *lab.Region) {
 			s := newStory(t, r, strategy, failure{version: "good"}, before, 0)
 			s.play()
 			require.Equal(t, delivery.OutcomeDeployed, s.results[0].Outcome, s.results[0].Reason)
@@ -291,12 +290,16 @@ func typicalLengths(t *testing.T) map[delivery.Strategy]time.Duration {
 }
 
 // newStory prepares an environment that is well on its old version, and everything of a case.
-func newStory(t *testing.T, r *region, strategy delivery.Strategy, f failure, at moment, length time.Duration) *story {
-	r.TB = t
-	s := &story{region: r, strategy: strategy, old: r.version(oldLabel), new: r.version(f.version + "-2"), next: r.version("good-3")}
-	r.version(byHand)
-	r.create(environment, oldLabel, strategy, tick)
-	observed, err := r.observe(environment)
+func newStory(t *testing.T, r *lab.Region, strategy delivery.Strategy, f failure, at moment, length time.Duration) *story {
+	version := func(label string) delivery.Version {
+		registered, err := r.Version(label)
+		require.NoError(t, err)
+		return registered
+	}
+	s := &story{TB: t, region: r, strategy: strategy, old: version(oldLabel), new: version(f.version + "-2"), next: version("good-3")}
+	version(byHand)
+	require.NoError(t, r.Create(environment, oldLabel, strategy, tick))
+	observed, err := r.Look(environment)
 	require.NoError(t, err)
 	s.address = observed.Address
 	s.stage = delivery.Pipeline{Stages: []delivery.Stage{{
@@ -383,10 +386,7 @@ func (s *story) isTrue(result delivery.Result) {
 	next := s.results[1]
 	if next.Outcome == delivery.OutcomeDeployed {
 		assert.Equal(s, s.next.Label, next.LeftOn)
-		observed, err := s.observe(environment)
-		if assert.NoError(s, err) {
-			assert.Empty(s, s.illness(observed, s.next.Label), "what is said to be proven is so; the story: %s", s.describe())
-		}
+		assert.Empty(s, s.region.WhyNotWell(environment, s.next.Label), "what is said to be proven is so; the story: %s", s.describe())
 	}
 }
 
@@ -401,11 +401,12 @@ func (s *story) describe() string {
 		lines = append(lines, result.Evidence...)
 	}
 	lines = append(lines, "steps: "+strings.Join(s.steps, " "))
-	events, err := s.api.DescribeEvents(context.Background(), &elasticbeanstalk.DescribeEventsInput{EnvironmentName: sdk.String(environment), MaxRecords: sdk.Int32(80)})
-	if err == nil {
-		for _, event := range slices.Backward(events.Events) {
-			lines = append(lines, sdk.ToTime(event.EventDate).Format(time.TimeOnly)+" "+sdk.ToString(event.Message))
-		}
+	events, err := s.region.Events(environment)
+	if err != nil {
+		lines = append(lines, err.Error())
+	}
+	for _, event := range events {
+		lines = append(lines, event.At.Format(time.TimeOnly)+" "+event.Message)
 	}
 	return "\n" + strings.Join(lines, "\n")
 }

@@ -25,6 +25,7 @@ import (
 	"gravity/internal/beanstalk"
 	"gravity/internal/delivery"
 	"gravity/internal/local/aws"
+	"gravity/internal/proof/lab"
 	"gravity/workflows"
 )
 
@@ -38,7 +39,8 @@ const patience = 4 * time.Hour
 
 // story is one deployment from its request to its result, in a bubble, with what goes wrong meanwhile.
 type story struct {
-	*region
+	testing.TB
+	region   *lab.Region
 	strategy delivery.Strategy
 	// old is what the environment is on and was proven on, new what is asked for, next what is asked for after it.
 	old, new, next delivery.Version
@@ -104,8 +106,8 @@ func (s *story) play() {
 	})
 	workflows.Register(env)
 	site := activities.NewSite()
-	site.HTTP = s.server.HTTPClient()
-	env.RegisterActivity(&activities.Beanstalk{Client: beanstalk.New(s.server.Config(), beanstalk.DefaultPace)})
+	site.HTTP = s.region.Server.HTTPClient()
+	env.RegisterActivity(&activities.Beanstalk{Client: beanstalk.New(s.region.Server.Config(), beanstalk.DefaultPace)})
 	env.RegisterActivity(site)
 	over := make(chan struct{})
 	env.RegisterActivityWithOptions(metronome(over), activity.RegisterOptions{Name: "Metronome"})
@@ -133,19 +135,18 @@ func (s *story) play() {
 	require.NoError(s, status.Get(&s.status))
 }
 
-// inspect looks at the environment in the moment of the first result.
+// inspect looks at the environment in the moment of the first result, whatever goes wrong with the calls of others.
 func (s *story) inspect(result delivery.Result) {
-	observed, updates, err := s.truth()
-	s.updatesAtResult = updates
-	if err != nil {
-		s.proven = err.Error()
-		return
-	}
-	s.proven = s.illness(observed, result.LeftOn)
+	s.unfaulted(func() {
+		var err error
+		s.updatesAtResult, err = s.region.Updates(environment)
+		require.NoError(s, err)
+		s.proven = s.region.WhyNotWell(environment, result.LeftOn)
+	})
 }
 
 // queueID is the environment's workflow.
-var queueID = delivery.EnvironmentID(application, environment)
+var queueID = delivery.EnvironmentID(lab.Application, environment)
 
 // resultOf reads the result that a deployment ends with, whether it succeeds or fails.
 func resultOf(t require.TestingT, value converter.EncodedValue, err error) delivery.Result {
@@ -170,10 +171,10 @@ func (s *story) tell(over chan struct{}) func(workflow.Context) error {
 		queueContext, endQueue := workflow.WithCancel(workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{WorkflowID: queueID}))
 		s.began = time.Now()
 		queue := workflow.ExecuteChildWorkflow(queueContext, workflows.EnvironmentWorkflow, workflows.EnvironmentInput{
-			Application: application, Environment: environment, LeftOn: s.old.Label, Good: &s.old,
+			Application: lab.Application, Environment: environment, LeftOn: s.old.Label, Good: &s.old,
 			Waiting: []workflows.QueuedRequest{
-				{Request: delivery.Request{ID: "production/1", Pipeline: application, Stage: s.stage, Version: s.new}, At: s.began},
-				{Request: delivery.Request{ID: "production/2", Pipeline: application, Stage: s.stage, Version: s.next}, At: s.began},
+				{Request: delivery.Request{ID: "production/1", Pipeline: lab.Application, Stage: s.stage, Version: s.new}, At: s.began},
+				{Request: delivery.Request{ID: "production/2", Pipeline: lab.Application, Stage: s.stage, Version: s.next}, At: s.began},
 			},
 		})
 		for !s.ended() {
@@ -220,20 +221,17 @@ func (s *story) every(over <-chan struct{}, do func()) {
 	}
 }
 
-// look notes when the update to the new version is over, whatever goes wrong with the calls of others.
+// look notes when the update to the new version is over.
 func (s *story) look() {
 	if s.isReady() {
 		return
 	}
-	s.faults.Lock()
-	suffered := s.server.Faults()
-	require.NoError(s, s.server.SetFaults(aws.Faults{Instances: suffered.Instances, NeverEnd: suffered.NeverEnd}))
-	observed, err := s.platform.Environment(context.Background(), application, environment)
-	require.NoError(s, s.server.SetFaults(suffered))
-	s.faults.Unlock()
+	var observed delivery.Observation
+	var err error
+	s.unfaulted(func() { observed, err = s.region.Look(environment) })
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.ready.IsZero() && err == nil && observed.Ready() && observed.VersionLabel == s.new.Label {
+	if err == nil && observed.Ready() && observed.VersionLabel == s.new.Label {
 		s.ready = time.Now()
 	}
 }
@@ -245,23 +243,21 @@ func (s *story) isReady() bool {
 	return !s.ready.IsZero()
 }
 
-// truth is what the platform would say if nothing went wrong with its answers.
-func (s *story) truth() (observed delivery.Observation, updates int, err error) {
+// unfaulted asks the platform what it would say if nothing went wrong with its answers.
+func (s *story) unfaulted(ask func()) {
 	s.faults.Lock()
 	defer s.faults.Unlock()
-	suffered := s.server.Faults()
-	require.NoError(s, s.server.SetFaults(aws.Faults{Instances: suffered.Instances, NeverEnd: suffered.NeverEnd}))
-	observed, err = s.observe(environment)
-	updates = s.updates(environment)
-	require.NoError(s, s.server.SetFaults(suffered))
-	return observed, updates, err
+	suffered := s.region.Server.Faults()
+	require.NoError(s, s.region.Server.SetFaults(aws.Faults{Instances: suffered.Instances, NeverEnd: suffered.NeverEnd}))
+	ask()
+	require.NoError(s, s.region.Server.SetFaults(suffered))
 }
 
 // suffer sets what goes wrong at the stand-in from now on.
 func (s *story) suffer(f aws.Faults) {
 	s.faults.Lock()
 	defer s.faults.Unlock()
-	require.NoError(s, s.server.SetFaults(f))
+	require.NoError(s, s.region.Server.SetFaults(f))
 }
 
 // visit is what users do, until the deployment has ended.
@@ -272,7 +268,7 @@ func (s *story) visit() {
 	if ended {
 		return
 	}
-	client := s.server.HTTPClient()
+	client := s.region.Server.HTTPClient()
 	for range 2 {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.address+"/", nil)
@@ -296,17 +292,15 @@ func (s *story) visit() {
 	}
 }
 
-// inBubble runs a story's preparation and the story in a bubble of its own.
-func inBubble(t *testing.T, tell func(t *testing.T, r *region)) {
+// inBubble starts a region in a bubble of its own, at AWS's pace, and ends everything after the tale.
+func inBubble(t *testing.T, tell func(t *testing.T, region *lab.Region)) {
 	t.Helper()
+	directory := t.TempDir() // outside of the bubble, whose test ends before its last file is written
 	synctest.Test(t, func(t *testing.T) {
-		var directory string
-		r := newRegion(t, func(o *aws.Options) {
-			o.Pace, o.InProcess = aws.RealPace(), true
-			directory = o.DataDir
-		})
-		defer r.close(directory)
-		tell(t, r)
-		time.Sleep(time.Hour) // in the bubble: what was begun, and nobody waits for, comes to its end
+		region, err := lab.NewRegion(aws.Options{DataDir: directory, Seed: 1, Pace: aws.RealPace(), InProcess: true})
+		require.NoError(t, err)
+		defer func() { require.NoError(t, region.Close()) }()
+		tell(t, region)
+		time.Sleep(time.Hour) // of the bubble's time: what was begun, and nobody waits for, comes to its end
 	})
 }
