@@ -17,6 +17,9 @@ func (d *deployment) takeBack(ctx workflow.Context, failure error) delivery.Resu
 	result := delivery.Result{Cause: d.cause(failure), Reason: d.reason(failure), LeftOn: d.found.VersionLabel, Good: d.good}
 	if !d.sent {
 		result.Outcome = delivery.OutcomeUntouched
+		if result.LeftOn == "" {
+			result.LeftOn = d.input.LeftOn // it was never seen: nobody knows better
+		}
 		return result
 	}
 	d.enter(ctx, PhaseRollback, result.Reason)

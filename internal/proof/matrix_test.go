@@ -165,7 +165,7 @@ func failures() []failure {
 		{name: "fails to deploy", version: "failing", moments: []moment{before}, promise: takesBackUnnoticed},
 		{name: "never boots", version: "good", moments: []moment{before}, happen: suffer(of(faults.NeverBoots)),
 			promise: func(strategy delivery.Strategy, _ moment) promise {
-				if strategy == delivery.Rolling || strategy == delivery.AllAtOnce {
+				if inPlace(strategy) && strategy != delivery.RollingWithAdditionalBatch {
 					return deployed // they boot nothing
 				}
 				return takenBack
@@ -176,8 +176,13 @@ func failures() []failure {
 		{name: "hangs", version: "good", moments: all, happen: suffer(of(faults.Hang)), promise: always(takenBack.noticed())},
 		{name: "breaks", version: "good", moments: all, happen: suffer(of(faults.Broken)), promise: always(takenBack.noticed())},
 		{name: "update never ends", version: "good", moments: []moment{before, atStart, halfWay},
-			happen:  suffer(func(*story) aws.Faults { return aws.Faults{NeverEnd: []string{environment}} }),
-			promise: takesBackUnnoticed},
+			happen: suffer(func(*story) aws.Faults { return aws.Faults{NeverEnd: []string{environment}} }),
+			promise: func(strategy delivery.Strategy, at moment) promise {
+				if at == halfWay && inPlace(strategy) {
+					return attention // part of the fleet has the new version, and the way back, an update as well, does not end either
+				}
+				return takenBack
+			}},
 		{name: "aborted by a person", version: "good", moments: all, happen: abort, promise: takesBackUnnoticed},
 		{name: "aborted by a person", version: "sick", moments: []moment{inRollback}, happen: abort, promise: takesBackUnnoticed},
 		{name: "cancelled through Temporal", version: "good", moments: all, happen: cancel, promise: takesBackUnnoticed},
@@ -231,6 +236,11 @@ func failures() []failure {
 			s.suffer(of(faults.Broken)(s))
 		}, happen: oldFallsIll, promise: always(attention.noticed())},
 	}
+}
+
+// inPlace reports whether a strategy changes instances that are there: half an update is a mixed fleet.
+func inPlace(strategy delivery.Strategy) bool {
+	return strategy == delivery.Rolling || strategy == delivery.RollingWithAdditionalBatch || strategy == delivery.AllAtOnce
 }
 
 // strategies that the matrix is made for.
