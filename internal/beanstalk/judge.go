@@ -43,6 +43,20 @@ func (j *judge) needsInstances(o delivery.Observation) bool {
 	return o.Ready() && o.VersionLabel == j.version
 }
 
+// decides is when the next of its clocks runs out, for somebody to look then; zero when none runs.
+func (j *judge) decides() time.Time {
+	switch {
+	case !j.overSince.IsZero():
+		return j.overSince.Add(j.grace)
+	case !j.steadySince.IsZero():
+		return j.steadySince.Add(j.health.Steady.Std())
+	case !j.readySince.IsZero():
+		return j.readySince.Add(j.health.Settle.Std())
+	default:
+		return time.Time{}
+	}
+}
+
 func (j *judge) rule(o delivery.Observation, now time.Time) ruling {
 	ruled := j.weigh(o, now)
 	// Answers that contradict each other start the clocks below over and over; not for ever.

@@ -25,7 +25,7 @@ type Progress struct {
 // EnvironmentBusy; an environment that does not exist is not waited for.
 func (c *Client) AwaitReady(ctx context.Context, application, name string, until time.Time, report func(Progress)) (delivery.Observation, error) {
 	var ready delivery.Observation
-	err := c.watch(ctx, application, name, report, func(_ context.Context, o delivery.Observation) (bool, error) {
+	err := c.watch(ctx, application, name, report, nil, func(_ context.Context, o delivery.Observation) (bool, error) {
 		if o.Ready() {
 			ready = o
 			return true, nil
@@ -44,12 +44,18 @@ func (c *Client) AwaitHealth(ctx context.Context, wait HealthWait, report func(P
 	j := &judge{environmentID: wait.EnvironmentID, version: wait.Version, started: wait.Started, health: wait.Health, deadline: wait.Deadline, grace: c.pace.Lag}
 	feed := c.newFeed(wait.Started.Before)
 	var proof delivery.Proof
+	var expected *expectation
 	err := c.watch(ctx, wait.Application, wait.Environment, func(p Progress) {
 		p.Event = feed.last
 		p.Instances = len(proof.Observed.Instances)
 		report(p)
+	}, func(o delivery.Observation) time.Time {
+		return expected.next(o, time.Now(), j.decides())
 	}, func(ctx context.Context, o delivery.Observation) (bool, error) {
-		feed.follow(ctx, o)
+		if expected == nil {
+			expected = c.learn(ctx, o, wait.Started.Before)
+		}
+		expected.hear(feed.follow(ctx, o))
 		if j.needsInstances(o) {
 			if err := c.Health(ctx, &o); err != nil {
 				return false, err
@@ -84,7 +90,7 @@ type HealthWait struct {
 func (c *Client) Settle(ctx context.Context, found delivery.Observation, abort bool, until time.Time, report func(Progress)) (delivery.Observation, error) {
 	var settled delivery.Observation
 	aborted := "" // which update, by when it was accepted
-	err := c.watch(ctx, found.Application, found.Name, report, func(ctx context.Context, o delivery.Observation) (bool, error) {
+	err := c.watch(ctx, found.Application, found.Name, report, nil, func(ctx context.Context, o delivery.Observation) (bool, error) {
 		if o.Ready() && unchanged(found, o) {
 			// The second look counts in place of the first, which is older than it.
 			again, err := c.lookAgain(ctx, found)
@@ -136,10 +142,12 @@ const maxTrouble = 10
 
 // watch calls see with every look at an environment until it is done. Trouble with the platform
 // does not end a wait, unless it lasts or cannot pass. An update of which someone is told every few
-// seconds is one that lives, so report is called at least that often.
-func (c *Client) watch(ctx context.Context, application, name string, report func(Progress), see func(context.Context, delivery.Observation) (bool, error),
+// seconds is one that lives, so report is called at least that often. Where next is given, it says after each look when
+// the next one is wanted.
+func (c *Client) watch(ctx context.Context, application, name string, report func(Progress), next func(delivery.Observation) time.Time,
+	see func(context.Context, delivery.Observation) (bool, error),
 ) error {
-	looks, stop := c.watcher.watch(application, name)
+	looks, wish, stop := c.watcher.watch(application, name)
 	defer stop()
 	alive := time.NewTicker(aliveEvery)
 	defer alive.Stop()
@@ -162,6 +170,9 @@ func (c *Client) watch(ctx context.Context, application, name string, report fun
 				report(progress)
 				if done {
 					return nil
+				}
+				if next != nil {
+					wish(next(l.observed))
 				}
 				continue
 			}

@@ -20,6 +20,8 @@ type Watcher struct {
 	running bool
 	// hurry is closed and replaced when a watch begins, to look soon.
 	hurry chan struct{}
+	// wishes has an entry after a wish.
+	wishes chan struct{}
 }
 
 // watch is one wait for one environment.
@@ -27,6 +29,8 @@ type watch struct {
 	application, name string
 	// looks holds the newest look alone: whoever is slow to read misses nothing that still holds.
 	looks chan look
+	// wished is when its wait wants the next look; zero leaves that to the watcher.
+	wished time.Time
 }
 
 // look is one answer of the platform, or the error instead of it.
@@ -40,12 +44,14 @@ type look struct {
 const maxNames = 200
 
 func newWatcher(describe func(context.Context, []string) ([]delivery.Observation, error), pace Pace) *Watcher {
-	return &Watcher{describe: describe, pace: pace, watches: map[*watch]struct{}{}, hurry: make(chan struct{})}
+	return &Watcher{describe: describe, pace: pace, watches: map[*watch]struct{}{}, hurry: make(chan struct{}), wishes: make(chan struct{}, 1)}
 }
 
 // watch begins to look at an environment until stop is called. The first look comes at once, or
 // within the fast pace where others wait already.
-func (w *Watcher) watch(application, name string) (looks <-chan look, stop func()) {
+//
+// Whoever calls wish after a look says when the next one is wanted, in place of the watcher's own pace.
+func (w *Watcher) watch(application, name string) (looks <-chan look, wish func(time.Time), stop func()) {
 	added := &watch{application: application, name: name, looks: make(chan look, 1)}
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -56,11 +62,39 @@ func (w *Watcher) watch(application, name string) (looks <-chan look, stop func(
 		w.running = true
 		go w.run()
 	}
-	return added.looks, func() {
+	return added.looks, func(at time.Time) { w.wish(added, at) }, func() {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		delete(w.watches, added)
 	}
+}
+
+func (w *Watcher) wish(of *watch, at time.Time) {
+	w.mu.Lock()
+	of.wished = at
+	w.mu.Unlock()
+	select {
+	case w.wishes <- struct{}{}:
+	default: // it looks at all wishes anyway
+	}
+}
+
+// due is when the next look is: at the earliest wish, or an interval after the last one where a wait has none.
+func (w *Watcher) due(looked time.Time, interval time.Duration) time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var earliest time.Time
+	for each := range w.watches {
+		at := each.wished
+		if !at.After(looked) {
+			at = looked.Add(interval) // none, or one that this look has fulfilled
+		}
+		earliest = sooner(at, earliest)
+	}
+	if least := looked.Add(w.pace.Fast); earliest.Before(least) {
+		return least
+	}
+	return earliest
 }
 
 // run looks until nobody watches any more.
@@ -79,15 +113,27 @@ func (w *Watcher) run() {
 		} else {
 			interval = min(interval*3/2, w.pace.Slow)
 		}
-		timer := time.NewTimer(interval)
+		if w.rest(looked, interval, hurry) {
+			interval = w.pace.Fast
+		}
+	}
+}
+
+// rest waits until the next look is due, and reports whether a wait has begun meanwhile.
+func (w *Watcher) rest(looked time.Time, interval time.Duration, hurry <-chan struct{}) bool {
+	for {
+		timer := time.NewTimer(time.Until(w.due(looked, interval)))
 		select {
 		case <-timer.C:
+			return false
+		case <-w.wishes:
+			timer.Stop()
 		case <-hurry:
 			// Waits that begin, or are tried again, one after another must not cost a call each; least of
 			// all while the platform asks for fewer.
 			timer.Stop()
-			interval = w.pace.Fast
 			time.Sleep(time.Until(looked.Add(w.pace.Fast)))
+			return true
 		}
 	}
 }

@@ -66,7 +66,7 @@ func TestManyWaitsCostOneCallALook(t *testing.T) {
 	var all sync.WaitGroup
 	for i := range waits {
 		all.Go(func() {
-			looks, stop := w.watch("shop", fmt.Sprintf("shop-%d", i/2)) // two waits an environment
+			looks, _, stop := w.watch("shop", fmt.Sprintf("shop-%d", i/2)) // two waits an environment
 			defer stop()
 			for range 5 {
 				l := receive(t, looks)
@@ -94,7 +94,7 @@ func TestMoreEnvironmentsThanFitIntoOneCallAreAllLookedAt(t *testing.T) {
 	var stops []func()
 	var last <-chan look
 	for i := range maxNames + 50 {
-		looks, stop := w.watch("shop", fmt.Sprintf("shop-%d", i))
+		looks, _, stop := w.watch("shop", fmt.Sprintf("shop-%d", i))
 		last, stops = looks, append(stops, stop)
 	}
 	assert.NoError(t, receive(t, last).err)
@@ -112,7 +112,7 @@ func TestMoreEnvironmentsThanFitIntoOneCallAreAllLookedAt(t *testing.T) {
 func TestTheWatcherStopsWhenNobodyWaits(t *testing.T) {
 	p := &platform{answer: ready}
 	w := newWatcher(p.describe, quick)
-	looks, stop := w.watch("shop", "shop-production")
+	looks, _, stop := w.watch("shop", "shop-production")
 	receive(t, looks)
 	stop()
 	stopped := func() bool { w.mu.Lock(); defer w.mu.Unlock(); return !w.running }
@@ -121,7 +121,7 @@ func TestTheWatcherStopsWhenNobodyWaits(t *testing.T) {
 	time.Sleep(5 * quick.Slow)
 	assert.Len(t, p.past(), calls)
 
-	looks, stop = w.watch("shop", "shop-production")
+	looks, _, stop = w.watch("shop", "shop-production")
 	defer stop()
 	assert.NoError(t, receive(t, looks).err, "it begins again with the next wait")
 }
@@ -138,7 +138,7 @@ func TestLooksGetRarerWhileNothingChangesAndFrequentWhenSomethingDoes(t *testing
 	}
 	pace := Pace{Fast: 2 * time.Millisecond, Slow: 20 * time.Millisecond}
 	w := newWatcher(p.describe, pace)
-	_, stop := w.watch("shop", "shop-production")
+	_, _, stop := w.watch("shop", "shop-production")
 	require.Eventually(t, func() bool { return len(p.past()) >= 20 }, 5*time.Second, time.Millisecond)
 	stop()
 	past := p.past()
@@ -159,7 +159,7 @@ func TestWaitsThatBeginOneAfterTheOtherDoNotCostACallEach(t *testing.T) {
 	w := newWatcher(p.describe, pace)
 	began := time.Now()
 	for range 40 {
-		_, stop := w.watch("shop", "shop-production")
+		_, _, stop := w.watch("shop", "shop-production")
 		defer stop()
 		time.Sleep(time.Millisecond)
 	}
@@ -172,9 +172,9 @@ func TestOneBadEnvironmentDoesNotDisturbAnother(t *testing.T) {
 		return ready(slices.DeleteFunc(slices.Clone(names), func(name string) bool { return name == "gone" }))
 	}}
 	w := newWatcher(p.describe, quick)
-	bad, stopBad := w.watch("shop", "gone")
+	bad, _, stopBad := w.watch("shop", "gone")
 	defer stopBad()
-	good, stopGood := w.watch("shop", "shop-production")
+	good, _, stopGood := w.watch("shop", "shop-production")
 	defer stopGood()
 	for range 3 {
 		assert.Equal(t, delivery.EnvironmentNotFound, delivery.TypeOf(receive(t, bad).err))
@@ -185,7 +185,7 @@ func TestOneBadEnvironmentDoesNotDisturbAnother(t *testing.T) {
 func TestAnEnvironmentOfAnotherApplicationIsNotTaken(t *testing.T) {
 	p := &platform{answer: ready}
 	w := newWatcher(p.describe, quick)
-	looks, stop := w.watch("blog", "shop-production")
+	looks, _, stop := w.watch("blog", "shop-production")
 	defer stop()
 	assert.Equal(t, delivery.EnvironmentNotFound, delivery.TypeOf(receive(t, looks).err))
 }
@@ -202,9 +202,9 @@ func TestAnErrorIsToldToEveryWaitAndIsOverWhenThePlatformAnswersAgain(t *testing
 		return ready(names)
 	}}
 	w := newWatcher(p.describe, quick)
-	first, stopFirst := w.watch("shop", "shop-staging")
+	first, _, stopFirst := w.watch("shop", "shop-staging")
 	defer stopFirst()
-	second, stopSecond := w.watch("shop", "shop-production")
+	second, _, stopSecond := w.watch("shop", "shop-production")
 	defer stopSecond()
 	assert.Equal(t, delivery.Unavailable, delivery.TypeOf(receive(t, first).err))
 	assert.Equal(t, delivery.Unavailable, delivery.TypeOf(receive(t, second).err))
@@ -226,7 +226,7 @@ func TestWhoeverIsSlowToReadGetsTheNewestLook(t *testing.T) {
 		return observed, err
 	}
 	w := newWatcher(p.describe, quick)
-	looks, stop := w.watch("shop", "shop-production")
+	looks, _, stop := w.watch("shop", "shop-production")
 	defer stop()
 	require.Eventually(t, func() bool { return len(p.past()) >= 5 }, 5*time.Second, time.Millisecond)
 	assert.NotContains(t, []string{"look 1", "look 2", "look 3"}, receive(t, looks).observed.VersionLabel)

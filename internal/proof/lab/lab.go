@@ -35,6 +35,17 @@ type Options struct {
 	Interceptors []interceptor.ClientInterceptor
 }
 
+// Compressed is AWS's own pace of the platform and Gravity's own pace of asking it, both so many times as fast.
+func Compressed(speed int) (aws.Pace, beanstalk.Pace) {
+	by := func(d time.Duration) time.Duration { return d / time.Duration(speed) }
+	p, own := aws.RealPace(), beanstalk.DefaultPace
+	p.Boot, p.Deploy, p.Step, p.Termination = by(p.Boot), by(p.Deploy), by(p.Step), by(p.Termination)
+	p.HealthInterval, p.HealthLag, p.EventLag = by(p.HealthInterval), by(p.HealthLag), by(p.EventLag)
+	p.OptionScale /= float64(speed)
+	own.Fast, own.Slow, own.Idle, own.Events, own.Lag = by(own.Fast), by(own.Slow), by(own.Idle), by(own.Events), by(own.Lag)
+	return p, own
+}
+
 // Lab is a Temporal server, a region and a worker.
 type Lab struct {
 	Temporal *temporal.Server
