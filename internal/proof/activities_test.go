@@ -48,13 +48,13 @@ func (s *server) next() string {
 	return fmt.Sprintf("step-%d", s.serial)
 }
 
-func (s *server) InterceptWorkflow(ctx workflow.Context, next interceptor.WorkflowInboundInterceptor) interceptor.WorkflowInboundInterceptor {
+func (s *server) InterceptWorkflow(_ workflow.Context, next interceptor.WorkflowInboundInterceptor) interceptor.WorkflowInboundInterceptor {
 	i := &workflowInbound{server: s}
 	i.Next = next
 	return i
 }
 
-func (s *server) InterceptActivity(ctx context.Context, next interceptor.ActivityInboundInterceptor) interceptor.ActivityInboundInterceptor {
+func (s *server) InterceptActivity(_ context.Context, next interceptor.ActivityInboundInterceptor) interceptor.ActivityInboundInterceptor {
 	i := &activityInbound{server: s}
 	i.Next = next
 	return i

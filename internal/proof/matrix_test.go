@@ -57,13 +57,6 @@ var (
 
 func (p promise) noticed() promise { p.unsafe = true; return p }
 
-func (p promise) or(other promise) promise {
-	return promise{
-		outcomes: append(slices.Clone(p.outcomes), other.outcomes...), left: append(slices.Clone(p.left), other.left...),
-		updates: append(slices.Clone(p.updates), other.updates...), unsafe: p.unsafe || other.unsafe,
-	}
-}
-
 func (p promise) on(labels ...string) promise { p.left = labels; return p }
 
 func (p promise) after(updates ...int) promise { p.updates = updates; return p }
@@ -107,12 +100,12 @@ func passing(f aws.Faults, length time.Duration) func(*story, workflow.Context) 
 }
 
 // abort is what `starter abort` sends.
-func abort(s *story, ctx workflow.Context) {
+func abort(_ *story, ctx workflow.Context) {
 	workflow.SignalExternalWorkflow(ctx, deploymentID, "", workflows.AbortSignal, workflows.Answer{By: "ana", Reason: "wrong day"})
 }
 
 // cancel is what Temporal's own command and web UI send.
-func cancel(s *story, ctx workflow.Context) {
+func cancel(_ *story, ctx workflow.Context) {
 	workflow.RequestCancelExternalWorkflow(ctx, deploymentID, "")
 }
 

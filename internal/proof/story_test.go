@@ -276,6 +276,9 @@ func (s *story) visit() {
 		s.users.requests++
 		response, err := client.Do(request)
 		cancel()
+		if err == nil {
+			require.NoError(s, response.Body.Close())
+		}
 		problem := ""
 		switch {
 		case err != nil:

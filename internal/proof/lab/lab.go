@@ -176,7 +176,7 @@ func (l *Lab) Await(ctx context.Context, environment, deployment string) (workfl
 		}
 		select {
 		case <-ctx.Done():
-			return workflows.DeploymentRecord{}, status, fmt.Errorf("%s did not end: %w (%v)", deployment, ctx.Err(), err)
+			return workflows.DeploymentRecord{}, status, fmt.Errorf("%s did not end: %w", deployment, errors.Join(ctx.Err(), err))
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
