@@ -45,7 +45,7 @@ type Pace struct {
 // DefaultPace suits AWS: its health reports come every 10 s, and its rate limits, which it
 // does not publish, are shared with the console and every other tool of the account.
 var DefaultPace = Pace{
-	Fast: time.Second, Slow: 10 * time.Second, Idle: time.Minute, Events: 90 * time.Second, Lag: 5 * time.Second,
+	Fast: time.Second, Slow: 10 * time.Second, Idle: time.Minute, Events: 2 * time.Minute, Lag: 5 * time.Second,
 }
 
 // Client is one account and region.

@@ -37,7 +37,7 @@ func deployCommand() *cobra.Command {
 	}
 	flags := command.Flags()
 	flags.StringVarP(&f.output, "output", "o", "text", "text or json")
-	flags.IntVar(&f.speed, "speed", 10, "how many times as fast as on AWS the platform and the worker's looks go; 1 takes three quarters of an hour")
+	flags.IntVar(&f.speed, "speed", 5, "how many times as fast as on AWS the platform and the worker's looks go; 1 takes three quarters of an hour")
 	flags.IntVar(&f.deployments, "deployments", 3, "how many deployments are watched, after the first one")
 	flags.IntVar(&f.pushes, "pushes", 5, "how many pushes are measured; 0 leaves them out")
 	return command
