@@ -43,6 +43,9 @@ func (d *deployment) takenBack(ctx workflow.Context, s strategy, failure error) 
 	result := delivery.Result{
 		Outcome: delivery.OutcomeUntouched, Cause: d.cause(failure), Reason: d.reason(failure), LeftOn: d.found.VersionLabel, Good: d.good,
 	}
+	if result.LeftOn == "" {
+		result.LeftOn = d.input.LeftOn // it was never seen: nobody knows better
+	}
 	if s == nil {
 		return result
 	}

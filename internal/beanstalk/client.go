@@ -38,6 +38,8 @@ type Pace struct {
 	// Fast and Slow bound the time between two looks at the environments that are waited for: fast
 	// while something changes, slower and slower while nothing does.
 	Fast, Slow time.Duration
+	// Idle is the most between two looks at an update that cannot have ended yet. Default: Slow.
+	Idle time.Duration
 	// Events is the least time between two reads of one environment's events while it updates.
 	Events time.Duration
 	// Lag is how long an accepted change may stay unseen in the answers of DescribeEnvironments.
@@ -49,7 +51,9 @@ type Pace struct {
 // DefaultPace suits AWS: its health reports come every 10 s, and its rate limits, which it
 // does not publish, are shared with the console and every other tool of the account. Its addresses are
 // to be remembered for a minute, which not every name server keeps to.
-var DefaultPace = Pace{Fast: 2 * time.Second, Slow: 10 * time.Second, Events: 30 * time.Second, Lag: 5 * time.Second, Drain: 3 * time.Minute}
+var DefaultPace = Pace{
+	Fast: time.Second, Slow: 10 * time.Second, Idle: time.Minute, Events: 2 * time.Minute, Lag: 5 * time.Second, Drain: 3 * time.Minute,
+}
 
 // Client is one account and region.
 type Client struct {

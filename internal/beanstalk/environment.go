@@ -106,13 +106,18 @@ func (c *Client) Events(ctx context.Context, environmentID string, since time.Ti
 	if err != nil {
 		return nil, classify(err, "reading events")
 	}
-	events := make([]delivery.Event, 0, len(out.Events))
-	for _, e := range out.Events {
+	return converted(out.Events), nil
+}
+
+// converted turns events, which come newest first, around.
+func converted(described []types.EventDescription) []delivery.Event {
+	events := make([]delivery.Event, 0, len(described))
+	for _, e := range described {
 		events = append(events, delivery.Event{
 			At: aws.ToTime(e.EventDate), Severity: string(e.Severity), Message: aws.ToString(e.Message),
 			RequestID: aws.ToString(e.RequestId), Version: aws.ToString(e.VersionLabel),
 		})
 	}
 	slices.Reverse(events)
-	return events, nil
+	return events
 }

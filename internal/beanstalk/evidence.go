@@ -120,20 +120,24 @@ type feed struct {
 	since  time.Time
 	read   time.Time
 	status string
-	last   string
+	// abortable ends with the last phase of an update.
+	abortable bool
+	last      string
 }
 
 func (c *Client) newFeed(since time.Time) *feed { return &feed{client: c, since: since} }
 
-// follow reads the events when the environment's status changed, and now and then while it is at
-// work. Errors are left to the look that matters.
-func (f *feed) follow(ctx context.Context, o delivery.Observation) {
-	if o.Status == f.status && (o.Ready() || time.Since(f.read) < f.client.pace.Events) {
-		return
+// follow reads the events when the environment's status or phase changed, and now and then while it is at
+// work, and gives them. Errors are left to the look that matters.
+func (f *feed) follow(ctx context.Context, o delivery.Observation) []delivery.Event {
+	if o.Status == f.status && o.Abortable == f.abortable && (o.Ready() || time.Since(f.read) < f.client.pace.Events) {
+		return nil
 	}
-	f.status, f.read = o.Status, time.Now()
+	f.status, f.abortable, f.read = o.Status, o.Abortable, time.Now()
 	events, err := f.client.Events(ctx, o.ID, f.since)
-	if err == nil && len(events) > 0 {
-		f.last = line(events[len(events)-1].Message)
+	if err != nil || len(events) == 0 {
+		return nil
 	}
+	f.last = line(events[len(events)-1].Message)
+	return events
 }

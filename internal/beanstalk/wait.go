@@ -65,13 +65,17 @@ func (c *Client) AwaitHealth(ctx context.Context, wait HealthWait, report func(P
 	}
 	feed := c.newFeed(wait.Started.Before)
 	var proof delivery.Proof
+	var expected *expectation
 	tell := func(p Progress) {
 		p.Event = feed.last
 		p.Instances = len(proof.Observed.Instances)
 		report(p)
 	}
 	err := c.watch(ctx, wait.Application, wait.Environment, tell, nil, func(ctx context.Context, o delivery.Observation) (next, error) {
-		feed.follow(ctx, o)
+		if expected == nil {
+			expected = c.learn(ctx, o, wait.Started.Before)
+		}
+		expected.hear(feed.follow(ctx, o))
 		seen, err := c.see(ctx, j, o, wait.Also)
 		if err != nil {
 			return next{}, err
@@ -79,7 +83,11 @@ func (c *Client) AwaitHealth(ctx context.Context, wait HealthWait, report func(P
 		proof.Observed = seen.Observation
 		ruled := j.rule(seen, time.Now())
 		proof.Verdict, proof.Reason, proof.Cause = ruled.verdict, ruled.reason, ruled.cause
-		return next{done: ruled != open, due: j.due()}, nil
+		led := next{done: ruled != open, due: j.due()}
+		if !j.wantsSample(o) {
+			led.due, led.patient = sooner(expected.next(o, time.Now(), led.due), led.due), true
+		}
+		return led, nil
 	})
 	if err != nil {
 		return delivery.Proof{}, err
@@ -180,6 +188,8 @@ type next struct {
 	done bool
 	// due is the moment at which the next look could decide something; zero when there is none to be told.
 	due time.Time
+	// patient is true when no look before due is worth its call.
+	patient bool
 	// complaint is for people who watch.
 	complaint string
 }
@@ -203,7 +213,7 @@ func (c *Client) watch(ctx context.Context, application, name string, report fun
 		case <-alive.C:
 			report(progress)
 		case <-wake:
-			at(time.Now())
+			at(time.Now(), false)
 		case l := <-looks:
 			var led next
 			err := l.err
@@ -219,7 +229,7 @@ func (c *Client) watch(ctx context.Context, application, name string, report fun
 				if led.done {
 					return nil
 				}
-				at(led.due)
+				at(led.due, led.patient)
 				continue
 			}
 			if trouble++; !passes(err) || trouble >= maxTrouble {

@@ -9,9 +9,9 @@ import (
 )
 
 // Watcher looks at all environments that anyone waits for with one call, so that a thousand waits
-// cost the account as many calls as one. It looks often while something changes and ever less
-// often while nothing does, at the moments at which a wait could decide something, and not at all
-// while nobody waits.
+// cost the account as many calls as one. It looks at the moments at which a wait could decide something;
+// otherwise often while something changes and ever less often while nothing does, unless all waits are
+// patient; and not at all while nobody waits.
 type Watcher struct {
 	describe func(context.Context, []string) ([]delivery.Observation, error)
 	pace     Pace
@@ -28,6 +28,8 @@ type watch struct {
 	application, name string
 	// due is the moment at which a look is wanted; zero when any will do.
 	due time.Time
+	// patient is true when its wait wants no look before that.
+	patient bool
 	// looks holds the newest look alone: whoever is slow to read misses nothing that still holds.
 	looks chan look
 }
@@ -47,8 +49,9 @@ func newWatcher(describe func(context.Context, []string) ([]delivery.Observation
 }
 
 // watch begins to look at an environment until stop is called. The first look comes at once, or
-// within the fast pace where others wait already; at asks for a look at a certain moment.
-func (w *Watcher) watch(application, name string) (looks <-chan look, at func(time.Time), stop func()) {
+// within the fast pace where others wait already; at asks for a look at a certain moment and, where the wait
+// is patient, for none before it.
+func (w *Watcher) watch(application, name string) (looks <-chan look, at func(due time.Time, patient bool), stop func()) {
 	added := &watch{application: application, name: name, looks: make(chan look, 1), due: time.Now()}
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -58,11 +61,11 @@ func (w *Watcher) watch(application, name string) (looks <-chan look, at func(ti
 		w.running = true
 		go w.run()
 	}
-	at = func(due time.Time) {
+	at = func(due time.Time, patient bool) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		if !due.Equal(added.due) {
-			added.due = due
+		if !due.Equal(added.due) || patient != added.patient {
+			added.due, added.patient = due, patient
 			w.plan()
 		}
 	}
@@ -125,10 +128,18 @@ func (w *Watcher) next(looked time.Time, interval time.Duration) (at time.Time, 
 	soonest := looked.Add(w.pace.Fast)
 	at = turn
 	var due time.Time
+	patient := true
 	for each := range w.watches {
+		patient = patient && each.patient && !each.due.IsZero()
 		if !each.due.IsZero() && (due.IsZero() || each.due.Before(due)) {
 			due = each.due
 		}
+	}
+	if patient && !due.IsZero() {
+		if due.Before(soonest) {
+			due = soonest
+		}
+		return due, false, w.replan
 	}
 	if !due.IsZero() && due.Before(turn.Add(w.pace.Fast)) {
 		at = due

@@ -84,6 +84,9 @@ func reply(w http.ResponseWriter, value any) {
 	_ = json.NewEncoder(w).Encode(value) // the client has gone when this fails
 }
 
+// Faults are what goes wrong at present.
+func (s *Server) Faults() Faults { return s.faults.Get() }
+
 // SetFaults changes what goes wrong from now on.
 func (s *Server) SetFaults(f Faults) error {
 	if err := f.Check(); err != nil {

@@ -55,6 +55,9 @@ type Options struct {
 	// instances beside the old ones, as AWS's page on aborts says of all updates. Without it they
 	// are taken back, as the pages on these policies say.
 	AbortStops bool
+	// InProcess makes a stand-in that listens nowhere; HTTPClient alone reaches it and its environments. So it
+	// works in a synctest bubble, where time is a step from one event to the next.
+	InProcess bool
 
 	// What clients must sign with. Made-up values when empty.
 	AccessKeyID     string
@@ -113,19 +116,26 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	if err := o.Faults.Check(); err != nil {
 		return nil, fmt.Errorf("start the AWS stand-in: %w", err)
 	}
-	listener, err := net.Listen("tcp", o.Addr)
-	if err != nil {
-		return nil, fmt.Errorf("start the AWS stand-in: %w", err)
-	}
-	s := &Server{options: o, listener: listener, calls: map[string]int{},
+	s := &Server{options: o, calls: map[string]int{},
 		faults: faults.NewInjector(o.Clock, o.Seed, o.Faults)}
 	s.adminAPI = s.admin()
+	s.http = &http.Server{Handler: unhurried{s}, ReadHeaderTimeout: time.Minute}
+	if !o.InProcess {
+		if s.listener, err = net.Listen("tcp", o.Addr); err != nil {
+			return nil, fmt.Errorf("start the AWS stand-in: %w", err)
+		}
+	}
 	if err := s.open(root); err != nil {
-		return nil, errors.Join(fmt.Errorf("start the AWS stand-in: %w", err), listener.Close())
+		err = fmt.Errorf("start the AWS stand-in: %w", err)
+		if s.listener != nil {
+			err = errors.Join(err, s.listener.Close())
+		}
+		return nil, err
 	}
 	s.changeByHand(o.Faults.ManualChanges)
-	s.http = &http.Server{Handler: unhurried{s}, ReadHeaderTimeout: time.Minute}
-	go func() { _ = s.http.Serve(listener) }() // returns when Close is called
+	if s.listener != nil {
+		go func() { _ = s.http.Serve(s.listener) }() // returns when Close is called
+	}
 	s.stopContext = context.AfterFunc(ctx, func() { _ = s.Close() })
 	return s, nil
 }
@@ -142,6 +152,7 @@ func (s *Server) open(root string) error {
 		Presign: s.presign,
 		Faults:  s.faults, Region: o.Region, Account: account, Seed: o.Seed,
 		NewLabelWhileUpdating: o.NewLabelWhileUpdating, VersionWithSettings: o.VersionWithSettings, AbortStops: o.AbortStops,
+		InProcess: o.InProcess,
 	})
 	if err != nil {
 		return err
@@ -180,16 +191,25 @@ func (o Options) withDefaults(root string) Options {
 }
 
 // URL is the endpoint, for AWS_ENDPOINT_URL.
-func (s *Server) URL() string { return "http://" + s.listener.Addr().String() }
+func (s *Server) URL() string {
+	if s.options.InProcess {
+		return "http://" + inProcessHost
+	}
+	return "http://" + s.listener.Addr().String()
+}
 
 // Config is a configuration for AWS SDK clients of the stand-in. S3 clients have to be made with
 // s3.Options.UsePathStyle set, as for every endpoint without names of its own for buckets.
 func (s *Server) Config() aws.Config {
-	return aws.Config{
+	config := aws.Config{
 		Region:       s.options.Region,
 		BaseEndpoint: aws.String(s.URL()),
 		Credentials:  credentials.NewStaticCredentialsProvider(s.options.AccessKeyID, s.options.SecretAccessKey, ""),
 	}
+	if s.options.InProcess {
+		config.HTTPClient = s.HTTPClient()
+	}
+	return config
 }
 
 // Calls counts the calls received by operation: Beanstalk's by name, S3's as "S3 PUT" and so on.

@@ -16,8 +16,9 @@ import (
 // Front is an address that people see, and the balancer that now answers on it. Swapping the
 // addresses of two environments swaps the handlers of two fronts.
 type Front struct {
+	port     int
 	listener net.Listener
-	server   *http.Server
+	server   *http.Server // nil when it listens nowhere
 	handler  atomic.Pointer[http.Handler]
 }
 
@@ -27,7 +28,7 @@ func Listen(port int) (*Front, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the load balancer's address: %w", err)
 	}
-	front := &Front{listener: listener}
+	front := &Front{listener: listener, port: listener.Addr().(*net.TCPAddr).Port}
 	front.server = &http.Server{Handler: front, ReadHeaderTimeout: time.Minute}
 	go func() {
 		// Serve always returns an error, and only after Close has it a reason that matters.
@@ -36,8 +37,11 @@ func Listen(port int) (*Front, error) {
 	return front, nil
 }
 
+// InProcess makes a front that listens nowhere: it is reached by its ServeHTTP alone, and has a port for a name.
+func InProcess(port int) *Front { return &Front{port: port} }
+
 // Port is the port that the front listens on.
-func (f *Front) Port() int { return f.listener.Addr().(*net.TCPAddr).Port }
+func (f *Front) Port() int { return f.port }
 
 // Serve makes a handler the one that answers from now on.
 func (f *Front) Serve(handler http.Handler) { f.handler.Store(&handler) }
@@ -54,6 +58,9 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // Close ends the front. Requests in flight get a moment to end.
 func (f *Front) Close() error {
+	if f.server == nil {
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	if err := f.server.Shutdown(ctx); err != nil && !errors.Is(err, http.ErrServerClosed) {

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"path/filepath"
 	"sync"
@@ -51,6 +52,8 @@ type Options struct {
 	// AbortStops makes an abort end immutable and traffic splitting updates where they are, as AWS's
 	// page on aborts says of all of them; without it they are taken back, as their own pages say.
 	AbortStops bool
+	// InProcess opens no addresses: users reach environments by Front.
+	InProcess bool
 }
 
 // Platform holds everything of one account in one region.
@@ -223,6 +226,12 @@ const (
 
 // listen opens the address that the environment had, or a new one.
 func (p *Platform) listen(e *Environment) (*balancer.Front, error) {
+	if p.options.InProcess {
+		if e.Port == 0 {
+			e.Port = firstPort + len(p.environments)
+		}
+		return balancer.InProcess(e.Port), nil
+	}
 	if e.Port != 0 {
 		front, err := balancer.Listen(e.Port)
 		if err == nil {
@@ -237,6 +246,18 @@ func (p *Platform) listen(e *Environment) (*balancer.Front, error) {
 		}
 	}
 	return balancer.Listen(0)
+}
+
+// Front is what answers at an address now; nil when no environment has it.
+func (p *Platform) Front(address string) http.Handler {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, e := range p.environments {
+		if e.Status != types.EnvironmentStatusTerminated && e.CNAME() == address {
+			return e.front
+		}
+	}
+	return nil
 }
 
 // open gives an environment its load balancer.

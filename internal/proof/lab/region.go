@@ -1,0 +1,248 @@
+// Package lab is what proofs and benchmarks of deployments work with: a stand-in for AWS whose
+// applications cost nothing, Temporal's own server, and Gravity's own worker.
+package lab
+
+import (
+	"archive/zip"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	sdk "github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/elasticbeanstalk"
+	"github.com/aws/aws-sdk-go-v2/service/elasticbeanstalk/types"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"gravity/internal/beanstalk"
+	"gravity/internal/delivery"
+	"gravity/internal/local/aws"
+	"gravity/internal/local/aws/clock"
+	"gravity/internal/local/aws/instance"
+)
+
+// What every region has.
+const (
+	Application = "shop"
+	bucket      = "bundles"
+	bundleKey   = "bundle.zip"
+	platformGo  = "64bit Amazon Linux 2023 v4.4.0 running Go 1"
+	// Instances is how many an environment has.
+	Instances = 2
+)
+
+// Region is a stand-in for AWS with an application, its versions and its environments. Its applications are
+// handlers, which behave as their version's label says.
+type Region struct {
+	Server   *aws.Server
+	api      *elasticbeanstalk.Client
+	platform *beanstalk.Client
+	// began counts the updates that each environment had begun when it was released.
+	began map[string]int
+}
+
+// NewRegion starts a stand-in with an application. Close ends it.
+func NewRegion(options aws.Options) (*Region, error) {
+	options.Log = slog.New(slog.DiscardHandler)
+	if options.Clock == nil {
+		options.Clock = clock.Real()
+	}
+	options.Runner = instance.Fakes{Clock: options.Clock, Handler: behave}
+	server, err := aws.Start(context.Background(), options)
+	if err != nil {
+		return nil, err
+	}
+	r := &Region{
+		Server: server, api: elasticbeanstalk.NewFromConfig(server.Config()),
+		platform: beanstalk.New(server.Config(), beanstalk.DefaultPace), began: map[string]int{},
+	}
+	if err := r.fill(context.Background()); err != nil {
+		return nil, errors.Join(err, server.Close())
+	}
+	return r, nil
+}
+
+// Close ends the stand-in.
+func (r *Region) Close() error { return r.Server.Close() }
+
+// fill makes the application, and the one bundle that all versions share.
+func (r *Region) fill(ctx context.Context) error {
+	_, err := r.api.CreateApplication(ctx, &elasticbeanstalk.CreateApplicationInput{ApplicationName: sdk.String(Application)})
+	if err != nil {
+		return err
+	}
+	store := s3.NewFromConfig(r.Server.Config(), func(o *s3.Options) { o.UsePathStyle = true })
+	if _, err := store.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: sdk.String(bucket)}); err != nil {
+		return err
+	}
+	var bundle bytes.Buffer
+	archive := zip.NewWriter(&bundle)
+	entry, err := archive.Create("Procfile")
+	if err == nil {
+		_, err = io.WriteString(entry, "web: true\n")
+	}
+	if err = errors.Join(err, archive.Close()); err != nil {
+		return err
+	}
+	_, err = store.PutObject(ctx, &s3.PutObjectInput{Bucket: sdk.String(bucket), Key: sdk.String(bundleKey), Body: bytes.NewReader(bundle.Bytes())})
+	return err
+}
+
+// behave is the application: what stands before the first dash of a version's label says what it does.
+func behave(spec instance.Spec) (http.Handler, error) {
+	kind, _, _ := strings.Cut(spec.Version, "-")
+	switch kind {
+	case "stuck":
+		return nil, instance.ErrNeverRuns
+	case "failing":
+		return nil, errors.New("the hook exits with 1")
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if kind == "sick" || kind == "broken" && r.URL.Path != healthPath {
+			w.WriteHeader(http.StatusInternalServerError)
+		}
+		_, _ = io.WriteString(w, spec.Version)
+	}), nil
+}
+
+// healthPath is what load balancers ask for.
+const healthPath = "/health"
+
+// Version registers a label: "good-…", "sick-…" (fails its health check), "broken-…" (fails its users alone),
+// "stuck-…" (never serves) or "failing-…" (cannot be deployed).
+func (r *Region) Version(label string) (delivery.Version, error) {
+	_, err := r.api.CreateApplicationVersion(context.Background(), &elasticbeanstalk.CreateApplicationVersionInput{
+		ApplicationName: sdk.String(Application), VersionLabel: sdk.String(label),
+		SourceBundle: &types.S3Location{S3Bucket: sdk.String(bucket), S3Key: sdk.String(bundleKey)},
+	})
+	return delivery.Version{Application: Application, Label: label, Bucket: bucket, Key: bundleKey}, err
+}
+
+// Create launches an environment as an operator would, and looks at every pause until it is well.
+func (r *Region) Create(name, label string, strategy delivery.Strategy, pause time.Duration) error {
+	policy := strategy.Policy()
+	if policy == "" {
+		policy = delivery.Immutable.Policy() // blue-green makes environments, and updates none
+	}
+	var settings []types.ConfigurationOptionSetting
+	for _, option := range [][3]string{
+		{"aws:elasticbeanstalk:environment", "LoadBalancerType", "application"},
+		{"aws:elasticbeanstalk:healthreporting:system", "SystemType", "enhanced"},
+		{"aws:elasticbeanstalk:environment:process:default", "HealthCheckPath", healthPath},
+		{"aws:elasticbeanstalk:command", "DeploymentPolicy", policy},
+		{"aws:elasticbeanstalk:command", "BatchSizeType", "Fixed"},
+		{"aws:elasticbeanstalk:command", "BatchSize", "1"},
+		{"aws:autoscaling:asg", "MinSize", fmt.Sprint(Instances)},
+	} {
+		settings = append(settings, types.ConfigurationOptionSetting{
+			Namespace: sdk.String(option[0]), OptionName: sdk.String(option[1]), Value: sdk.String(option[2]),
+		})
+	}
+	_, err := r.api.CreateEnvironment(context.Background(), &elasticbeanstalk.CreateEnvironmentInput{
+		ApplicationName: sdk.String(Application), EnvironmentName: sdk.String(name), VersionLabel: sdk.String(label),
+		CNAMEPrefix: sdk.String(name), SolutionStackName: sdk.String(platformGo), OptionSettings: settings,
+	})
+	if err != nil {
+		return err
+	}
+	for r.WhyNotWell(name, label) != "" {
+		time.Sleep(pause)
+	}
+	r.began[name], err = r.begun(name)
+	return err
+}
+
+// Observe looks at an environment by the platform's own word, with its instances.
+func (r *Region) Observe(name string) (delivery.Observation, error) {
+	observed, err := r.Look(name)
+	if err != nil {
+		return observed, err
+	}
+	return observed, r.platform.Health(context.Background(), &observed)
+}
+
+// Look is one call: an environment without its instances.
+func (r *Region) Look(name string) (delivery.Observation, error) {
+	return r.platform.Environment(context.Background(), Application, name)
+}
+
+// WhyNotWell says what keeps an environment from being what a deployment claims to have proven; empty when nothing does.
+func (r *Region) WhyNotWell(name, label string) string {
+	observed, err := r.Observe(name)
+	if err != nil {
+		return err.Error()
+	}
+	return illness(observed, label)
+}
+
+func illness(o delivery.Observation, label string) string {
+	well := []string{"Ok", "Info"}
+	switch {
+	case !o.Ready():
+		return "it is " + o.Status
+	case o.VersionLabel != label:
+		return "it is on " + o.VersionLabel
+	case !slices.Contains(well, o.HealthStatus):
+		return "its health is " + o.HealthStatus
+	case len(o.Instances) < Instances:
+		return fmt.Sprintf("it has %d instances", len(o.Instances))
+	}
+	for _, i := range o.Instances {
+		if i.VersionLabel != label || i.Deployment != "Deployed" || !slices.Contains(well, i.HealthStatus) {
+			return fmt.Sprintf("%s is %s on %s: %s", i.ID, i.HealthStatus, i.VersionLabel, i.Deployment)
+		}
+	}
+	return ""
+}
+
+// Updates counts the updates that an environment has begun since it was created, by the platform's own events.
+func (r *Region) Updates(name string) (int, error) {
+	count, err := r.begun(name)
+	return count - r.began[name], err
+}
+
+func (r *Region) begun(name string) (int, error) {
+	count := 0
+	events, err := r.Events(name)
+	for _, event := range events {
+		if event.Message == "Environment update is starting." {
+			count++
+		}
+	}
+	return count, err
+}
+
+// Events are what the platform says of an environment, oldest first.
+func (r *Region) Events(name string) ([]delivery.Event, error) {
+	var events []delivery.Event
+	in := &elasticbeanstalk.DescribeEventsInput{ApplicationName: sdk.String(Application), EnvironmentName: sdk.String(name)}
+	for pages := elasticbeanstalk.NewDescribeEventsPaginator(r.api, in); pages.HasMorePages(); {
+		page, err := pages.NextPage(context.Background())
+		if err != nil {
+			return nil, err
+		}
+		for _, event := range page.Events {
+			events = append(events, delivery.Event{At: sdk.ToTime(event.EventDate), Message: sdk.ToString(event.Message)})
+		}
+	}
+	slices.Reverse(events)
+	return events, nil
+}
+
+// Settled counts from now on: what somebody did before is not Gravity's.
+func (r *Region) Settled(name string) (err error) {
+	r.began[name], err = r.begun(name)
+	return err
+}
+
+// Terminate begins to take an environment down.
+func (r *Region) Terminate(name string) error {
+	_, err := r.api.TerminateEnvironment(context.Background(), &elasticbeanstalk.TerminateEnvironmentInput{EnvironmentName: sdk.String(name)})
+	return err
+}
