@@ -60,7 +60,7 @@ func decode(r *http.Request, into any) error {
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
 		return errors.New("the body has to be application/json")
 	}
-	decoder := json.NewDecoder(http.MaxBytesReader(nil, r.Body, maxForm))
+	decoder := json.NewDecoder(http.MaxBytesReader(nil, r.Body, maxCall))
 	decoder.DisallowUnknownFields()
 	return decoder.Decode(into)
 }

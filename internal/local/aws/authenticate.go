@@ -6,7 +6,7 @@ import (
 	"net/http"
 	"time"
 
-	"gravity/internal/local/aws/platform"
+	"gravity/internal/local/aws/service"
 	"gravity/internal/local/aws/signature"
 )
 
@@ -19,18 +19,18 @@ func (s *Server) presign(bucket, key string, valid time.Duration) (string, error
 	return signature.Presign(s.URL()+"/"+bucket+"/"+key, "s3", s.keys(), time.Now(), valid)
 }
 
-// authenticate is Beanstalk's answer to a request that is not signed as it should be, or nil. It
-// goes by the machine's own time, as clients do, whatever the clock of the platform says.
-func (s *Server) authenticate(r *http.Request, body []byte) *platform.Fault {
+// authenticate is the answer to a call that is not signed as it should be, or nil. It goes by the
+// machine's own time, as clients do, whatever the clock of the platform says.
+func (s *Server) authenticate(r service.Request, name string) *service.Fault {
 	var failure *signature.Failure
-	if !errors.As(signature.Check(r, body, "elasticbeanstalk", s.keys(), time.Now()), &failure) {
+	if !errors.As(signature.Check(r.Request, r.Content, name, s.keys(), time.Now()), &failure) {
 		return nil
 	}
 	code := map[signature.Kind]string{
 		signature.Missing: "MissingAuthenticationToken", signature.Incomplete: "IncompleteSignature",
 		signature.UnknownKey: "InvalidClientTokenId", signature.Expired: "SignatureDoesNotMatch", signature.Mismatch: "SignatureDoesNotMatch",
 	}[failure.Kind]
-	return &platform.Fault{Code: code, Message: failure.Message, Status: http.StatusForbidden}
+	return &service.Fault{Code: code, Message: failure.Message, Status: http.StatusForbidden}
 }
 
 // serveObjects hands a request to S3, once its signature is found right.

@@ -2,71 +2,126 @@ package aws
 
 import (
 	"bytes"
-	"errors"
 	"io"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
 	"gravity/internal/local/aws/faults"
-	"gravity/internal/local/aws/platform"
-	"gravity/internal/local/aws/query"
+	"gravity/internal/local/aws/service"
+	"gravity/internal/local/aws/signature"
 )
 
-// maxForm is the size in bytes up to which a Beanstalk request is read.
-const maxForm = 1 << 20
+// maxCall is the size in bytes up to which a call of an API is read.
+const maxCall = 1 << 20
 
-// ServeHTTP answers Beanstalk's requests, which are forms sent to the root, and leaves the others
-// to S3.
+// beanstalkName is what Beanstalk's clients sign for.
+const beanstalkName = "elasticbeanstalk"
+
+// ServeHTTP finds the service that a request is for. What is for none of those that answer calls
+// is S3's.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if strings.HasPrefix(r.URL.Path, adminPath) {
 		s.adminAPI.ServeHTTP(w, r)
 		return
 	}
-	if !isQuery(r) {
+	name := s.serviceOf(r)
+	if name == "" {
 		s.count("S3 " + r.Method)
 		s.serveObjects(w, r)
 		return
 	}
-	requestID := s.platform.NewRequestID()
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxForm))
-	if err != nil {
-		s.refuse(w, requestID, malformed("The request is larger than %d bytes or could not be read.", maxForm))
+	s.serveCall(w, r, name)
+}
+
+// serviceOf is the name of the service that answers a request's call, or nothing when it is no call.
+// A form at the root that is for nobody in particular is taken for one of Beanstalk's.
+func (s *Server) serviceOf(r *http.Request) string {
+	name := signature.Service(r)
+	switch _, served := s.services[name]; {
+	case served:
+		return name
+	case isForm(r):
+		return beanstalkName
+	default:
+		return ""
+	}
+}
+
+// isForm tells calls of the Query protocol from S3's requests: S3 has no forms at the root.
+func isForm(r *http.Request) bool {
+	if r.URL.Path != "/" && r.URL.Path != "" {
+		return false
+	}
+	form := strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded")
+	return r.Method == http.MethodPost && form || r.URL.Query().Has("Action")
+}
+
+// serveCall answers a call of a service's API, as far as faults let it.
+func (s *Server) serveCall(w http.ResponseWriter, r *http.Request, name string) {
+	called := s.services[name]
+	request := service.Request{Request: r, ID: s.platform.NewRequestID()}
+	var err error
+	if request.Content, err = io.ReadAll(http.MaxBytesReader(w, r.Body, maxCall)); err != nil {
+		send(w, request, called.Refuse(request, &service.Fault{Code: "MalformedQueryString", Status: http.StatusBadRequest,
+			Message: "The request is larger than a megabyte, or could not be read."}))
 		return
 	}
-	fate := s.faults.Call()
+	fate := s.faults.Call(name)
 	if !pause(r, fate.Delay) || fate.Dropped {
 		panic(http.ErrAbortHandler) // closes the connection
 	}
-	answer, fault := s.answer(r, body, requestID, fate)
+	answer := s.answer(called, name, request, fate)
 	if fate.AnswerLost {
 		panic(http.ErrAbortHandler)
 	}
-	if fault != nil {
-		s.refuse(w, requestID, fault)
-		return
-	}
-	send(w, http.StatusOK, requestID, answer)
+	send(w, request, answer)
 }
 
-// unhurried answers Beanstalk's requests no faster than any real network could. The AWS SDK closes
-// a request's body as soon as it sees an answer, and when Go's transport has not yet looked for the
-// end of that body, which on a busy machine can take longer than our answer, it takes that for an
-// error and closes the connection in the middle of the answer.
-type unhurried struct{ http.Handler }
+func (s *Server) answer(called service.Service, name string, request service.Request, fate faults.Fate) service.Response {
+	if fault := s.authenticate(request, name); fault != nil {
+		return called.Refuse(request, fault)
+	}
+	operation := called.Operation(request)
+	switch {
+	case operation != "" && name == beanstalkName:
+		s.count(operation)
+	case operation != "":
+		s.count(name + " " + operation)
+	}
+	switch {
+	case fate.Throttled:
+		return called.Refuse(request, &service.Fault{Code: "Throttling", Message: "Rate exceeded", Status: http.StatusBadRequest})
+	case fate.Failed:
+		return called.Refuse(request, &service.Fault{Code: "ServiceUnavailable", Message: "The service is unavailable at the moment.", Status: http.StatusServiceUnavailable})
+	}
+	return called.Answer(request)
+}
+
+func send(w http.ResponseWriter, request service.Request, answer service.Response) {
+	w.Header().Set("Content-Type", answer.Type)
+	w.Header().Set("x-amzn-RequestId", request.ID)
+	w.WriteHeader(answer.Status)
+	_, _ = w.Write(answer.Body) // the client has gone when this fails
+}
+
+// unhurried answers calls no faster than any real network could. The AWS SDK closes a request's
+// body as soon as it sees an answer, and when Go's transport has not yet looked for the end of that
+// body, which on a busy machine can take longer than our answer, it takes that for an error and
+// closes the connection in the middle of the answer.
+type unhurried struct{ *Server }
 
 const fastestAnswer = 5 * time.Millisecond
 
 func (u unhurried) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if isQuery(r) {
-		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxForm))
+	if !strings.HasPrefix(r.URL.Path, adminPath) && u.serviceOf(r) != "" {
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxCall))
 		if err == nil {
 			r.Body = io.NopCloser(bytes.NewReader(body))
 		}
 		pause(r, fastestAnswer)
 	}
-	u.Handler.ServeHTTP(w, r)
+	u.Server.ServeHTTP(w, r)
 }
 
 // pause waits, unless the client has gone in the meantime.
@@ -77,80 +132,4 @@ func pause(r *http.Request, delay time.Duration) bool {
 	case <-r.Context().Done():
 		return false
 	}
-}
-
-// isQuery tells the two protocols apart: S3 has no forms at the root.
-func isQuery(r *http.Request) bool {
-	if r.URL.Path != "/" && r.URL.Path != "" {
-		return false
-	}
-	form := strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded")
-	return r.Method == http.MethodPost && form || r.URL.Query().Has("Action")
-}
-
-// answer carries a Beanstalk request out.
-func (s *Server) answer(r *http.Request, body []byte, requestID string, fate faults.Fate) ([]byte, *platform.Fault) {
-	if fault := s.authenticate(r, body); fault != nil {
-		return nil, fault
-	}
-	form, err := url.ParseQuery(string(body))
-	if err != nil {
-		return nil, malformed("The request is not a valid form.")
-	}
-	for name, values := range r.URL.Query() {
-		form[name] = values
-	}
-	name := form.Get("Action")
-	op, known := s.operations[name]
-	if name == "" {
-		return nil, badRequest("MissingAction", "The request must contain the parameter Action.")
-	}
-	if !known {
-		return nil, badRequest("InvalidAction", "Could not find operation %.100s for version %s.", name, query.Version)
-	}
-	if version := form.Get("Version"); version != query.Version {
-		return nil, badRequest("NoSuchVersion", "The requested version (%.100s) of service AWSElasticBeanstalk does not exist.", version)
-	}
-	s.count(name)
-	parameters, err := query.Parse(form)
-	if err != nil {
-		return nil, malformed("%v", err)
-	}
-	switch {
-	case fate.Throttled:
-		return nil, badRequest("Throttling", "Rate exceeded")
-	case fate.Failed:
-		return nil, &platform.Fault{Code: "ServiceUnavailable", Message: "The service is unavailable at the moment.", Status: http.StatusServiceUnavailable}
-	}
-	if fault := s.check(name, op, parameters); fault != nil {
-		return nil, fault
-	}
-	out, err := op.run(s.platform, platform.Call{RequestID: requestID}, parameters)
-	if err != nil {
-		return nil, asFault(err)
-	}
-	if op.silent {
-		out = nil
-	}
-	return query.Response(name, requestID, out), nil
-}
-
-func asFault(err error) *platform.Fault {
-	var fault *platform.Fault
-	if errors.As(err, &fault) {
-		return fault
-	}
-	return &platform.Fault{Code: "InternalFailure", Message: err.Error(), Status: http.StatusInternalServerError}
-}
-
-func (s *Server) refuse(w http.ResponseWriter, requestID string, fault *platform.Fault) {
-	sender := fault.Status < http.StatusInternalServerError
-	send(w, fault.Status, requestID, query.Error(fault.Code, fault.Message, requestID, sender))
-}
-
-func send(w http.ResponseWriter, status int, requestID string, body []byte) {
-	w.Header().Set("Content-Type", "text/xml")
-	w.Header().Set("x-amzn-RequestId", requestID)
-	w.WriteHeader(status)
-	_, _ = w.Write(body) // the client has gone when this fails
 }

@@ -23,6 +23,7 @@ import (
 	"gravity/internal/local/aws/instance"
 	"gravity/internal/local/aws/objects"
 	"gravity/internal/local/aws/platform"
+	"gravity/internal/local/aws/service"
 )
 
 // Pace says how long the platform takes for what it does; see DemoPace, RealPace and TestPace.
@@ -56,6 +57,8 @@ type Options struct {
 	Log    *slog.Logger    // discards when nil
 	Clock  clock.Clock     // the machine's when nil
 	Runner instance.Runner // real processes when nil
+
+	services []service.Registration
 }
 
 const (
@@ -68,13 +71,12 @@ const (
 
 // Server is a running stand-in.
 type Server struct {
-	options    Options
-	listener   net.Listener
-	http       *http.Server
-	platform   *platform.Platform
-	objects    http.Handler
-	operations map[string]operation
-	limits     map[string]limit
+	options  Options
+	listener net.Listener
+	http     *http.Server
+	platform *platform.Platform
+	objects  http.Handler
+	services map[string]service.Service // that answer calls, by the name that clients sign for
 
 	faults   *faults.Injector
 	adminAPI http.Handler
@@ -107,7 +109,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start the AWS stand-in: %w", err)
 	}
-	s := &Server{options: o, listener: listener, operations: operations(), limits: limits(), calls: map[string]int{},
+	s := &Server{options: o, listener: listener, calls: map[string]int{},
 		faults: faults.NewInjector(o.Clock, o.Seed, o.Faults)}
 	s.adminAPI = s.admin()
 	if err := s.open(root); err != nil {
@@ -132,7 +134,10 @@ func (s *Server) open(root string) error {
 		Faults:  s.faults, Region: o.Region, Account: account, Seed: o.Seed,
 		NewLabelWhileUpdating: o.NewLabelWhileUpdating,
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	return s.openServices(root)
 }
 
 func (o Options) withDefaults(root string) Options {
@@ -157,6 +162,7 @@ func (o Options) withDefaults(root string) Options {
 	if o.Clock == nil {
 		o.Clock = clock.Real()
 	}
+	o.services = append(furtherServices(), o.services...)
 	if o.Runner == nil {
 		sum := sha256.Sum256([]byte(root))
 		o.Runner = instance.NewProcesses(o.Clock, o.Log, hex.EncodeToString(sum[:8]))
@@ -198,7 +204,7 @@ func (s *Server) count(name string) {
 func (s *Server) Close() error {
 	s.closeOnce.Do(func() {
 		s.stopContext()
-		s.closeError = errors.Join(s.http.Close(), s.platform.Close())
+		s.closeError = errors.Join(s.http.Close(), s.closeServices())
 	})
 	return s.closeError
 }

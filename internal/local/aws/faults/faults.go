@@ -17,7 +17,7 @@ import (
 // Faults say what is to go wrong. The zero value lets everything go right. Shares are between 0,
 // never, and 1, always.
 type Faults struct {
-	// CallsPerSecond throttles the Beanstalk API to a rate, with Burst calls at once. AWS publishes
+	// CallsPerSecond throttles each service's API to a rate, with Burst calls at once. AWS publishes
 	// no rates; clients that asked every 5 seconds from several places were seen to be throttled.
 	CallsPerSecond float64 `json:"callsPerSecond,omitempty"`
 	Burst          int     `json:"burst,omitempty"`
@@ -120,10 +120,10 @@ func (i Instance) selects(s Subject) bool {
 type Injector struct {
 	clock clock.Clock
 
-	mu      sync.Mutex
-	random  *rand.Rand
-	faults  Faults
-	limiter *rate.Limiter
+	mu       sync.Mutex
+	random   *rand.Rand
+	faults   Faults
+	limiters map[string]*rate.Limiter // by service
 }
 
 // NewInjector makes an injector with a seed.
@@ -137,8 +137,8 @@ func NewInjector(c clock.Clock, seed uint64, f Faults) *Injector {
 func (i *Injector) Set(f Faults) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if i.limiter == nil || f.CallsPerSecond != i.faults.CallsPerSecond || f.Burst != i.faults.Burst {
-		i.limiter = rate.NewLimiter(rate.Limit(f.CallsPerSecond), max(f.Burst, 1))
+	if i.limiters == nil || f.CallsPerSecond != i.faults.CallsPerSecond || f.Burst != i.faults.Burst {
+		i.limiters = map[string]*rate.Limiter{}
 	}
 	i.faults = f
 }
@@ -168,8 +168,8 @@ type Fate struct {
 	Delay      time.Duration
 }
 
-// Call decides what becomes of a call.
-func (i *Injector) Call() Fate {
+// Call decides what becomes of a call of a service. Each service has a rate of its own.
+func (i *Injector) Call(service string) Fate {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	f := i.faults
@@ -180,8 +180,11 @@ func (i *Injector) Call() Fate {
 	if i.happens(f.SlowCalls) {
 		fate.Delay = time.Duration(f.Delay)
 	}
-	if f.CallsPerSecond > 0 && !i.limiter.AllowN(time.Now(), 1) {
-		fate.Throttled = true
+	if f.CallsPerSecond > 0 {
+		if i.limiters[service] == nil {
+			i.limiters[service] = rate.NewLimiter(rate.Limit(f.CallsPerSecond), max(f.Burst, 1))
+		}
+		fate.Throttled = !i.limiters[service].AllowN(time.Now(), 1) || fate.Throttled
 	}
 	return fate
 }

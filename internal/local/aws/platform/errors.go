@@ -3,16 +3,12 @@ package platform
 import (
 	"fmt"
 	"net/http"
+
+	"gravity/internal/local/aws/service"
 )
 
 // Fault is an error as AWS answers it.
-type Fault struct {
-	Code    string
-	Message string
-	Status  int // of HTTP; from 500 on it is the service's fault, not the caller's
-}
-
-func (f *Fault) Error() string { return f.Code + ": " + f.Message }
+type Fault = service.Fault
 
 // invalid is the answer to a parameter that names nothing, or comes at the wrong moment.
 func invalid(format string, args ...any) *Fault {

@@ -25,6 +25,7 @@ import (
 	"gravity/internal/local/aws/faults"
 	"gravity/internal/local/aws/instance"
 	"gravity/internal/local/aws/objects"
+	"gravity/internal/local/aws/service"
 )
 
 // Options are what a platform stands on.
@@ -62,9 +63,7 @@ type Platform struct {
 }
 
 // Call is the request that asks for an operation.
-type Call struct {
-	RequestID string
-}
+type Call = service.Call
 
 // Open reads the data folder and starts again what ran in it.
 func Open(o Options) (*Platform, error) {

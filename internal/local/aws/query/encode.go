@@ -3,22 +3,19 @@ package query
 import (
 	"bytes"
 	"encoding/xml"
+	"net/http"
 	"reflect"
 	"strconv"
 	"time"
+
+	"gravity/internal/local/aws/service"
 )
 
-// Namespace is the XML namespace of API version 2010-12-01.
-const Namespace = "http://elasticbeanstalk.amazonaws.com/docs/2010-12-01/"
-
-// Version is the API version that the protocol carries.
-const Version = "2010-12-01"
-
-// Response writes an operation's answer. A nil output makes one without a result element, as
+// success writes an operation's answer. A nil output makes one without a result element, as
 // operations have that return nothing.
-func Response(action, requestID string, output any) []byte {
+func (a *API) success(action, requestID string, output any) []byte {
 	var out bytes.Buffer
-	out.WriteString(`<` + action + `Response xmlns="` + Namespace + `">`)
+	out.WriteString(`<` + action + `Response xmlns="` + a.Namespace + `">`)
 	if output != nil {
 		out.WriteString(`<` + action + `Result>`)
 		encodeStruct(&out, reflect.Indirect(reflect.ValueOf(output)))
@@ -30,17 +27,17 @@ func Response(action, requestID string, output any) []byte {
 	return out.Bytes()
 }
 
-// Error writes AWS's error envelope. Sender tells whose fault it was: the caller's, or ours.
-func Error(code, message, requestID string, sender bool) []byte {
+// failure writes AWS's error envelope, which tells whose fault it was: the caller's, or ours.
+func (a *API) failure(requestID string, fault *service.Fault) []byte {
 	var out bytes.Buffer
 	kind := "Receiver"
-	if sender {
+	if fault.Status < http.StatusInternalServerError {
 		kind = "Sender"
 	}
-	out.WriteString(`<ErrorResponse xmlns="` + Namespace + `"><Error>`)
+	out.WriteString(`<ErrorResponse xmlns="` + a.Namespace + `"><Error>`)
 	element(&out, "Type", kind)
-	element(&out, "Code", code)
-	element(&out, "Message", message)
+	element(&out, "Code", fault.Code)
+	element(&out, "Message", fault.Message)
 	out.WriteString(`</Error>`)
 	element(&out, "RequestId", requestID)
 	out.WriteString(`</ErrorResponse>`)

@@ -69,6 +69,20 @@ type claim struct {
 	payload   string // SHA-256 of the body, or a word that stands for none
 }
 
+// Service is the name of the service that a request says it is signed for, or nothing when it says
+// none. Nothing is checked of it.
+func Service(r *http.Request) string {
+	credential := r.URL.Query().Get("X-Amz-Credential")
+	if _, after, found := strings.Cut(r.Header.Get("Authorization"), "Credential="); found {
+		credential, _, _ = strings.Cut(after, ",")
+	}
+	parts := strings.Split(strings.TrimSpace(credential), "/")
+	if len(parts) != 5 {
+		return ""
+	}
+	return parts[3]
+}
+
 // Check checks a request's signature for a service. The body is given to be hashed when the
 // protocol has no header for that; it may be nil otherwise.
 func Check(r *http.Request, body []byte, service string, keys Keys, now time.Time) error {
