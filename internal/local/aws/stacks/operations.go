@@ -274,7 +274,7 @@ func (s *Stacks) executeChangeSet(_ service.Call, in *cf.ExecuteChangeSetInput) 
 			Message: "ChangeSet [" + c.ID + "] cannot be executed in its current status of [" + string(c.Status) + "]"}
 	}
 	before := of.Current
-	of.Current, of.ChangeSets = c.Definition, nil
+	of.Current, of.ChangeSets, of.Executed = c.Definition, nil, c.ID
 	p, err := s.read(of, of.Current)
 	if err != nil {
 		return nil, err
@@ -356,7 +356,8 @@ func (s *Stacks) describeStacks(_ service.Call, in *cf.DescribeStacksInput) (*cf
 
 func (s *stack) described() types.Stack {
 	described := types.Stack{
-		StackId: aws.String(s.ID), StackName: aws.String(s.Name), StackStatus: s.Status, StackStatusReason: optionalText(s.Reason),
+		ChangeSetId: optionalText(s.Executed),
+		StackId:     aws.String(s.ID), StackName: aws.String(s.Name), StackStatus: s.Status, StackStatusReason: optionalText(s.Reason),
 		CreationTime: aws.Time(s.Created), LastUpdatedTime: aws.Time(s.Updated), RoleARN: optionalText(s.Current.Role),
 		Parameters: parameters(s.Current), Tags: tags(s.Current), DisableRollback: aws.Bool(false),
 		DriftInformation: &types.StackDriftInformation{StackDriftStatus: types.StackDriftStatusNotChecked},

@@ -25,6 +25,7 @@ type stack struct {
 	Resources  []*resource // in the order in which they were made
 	Old        []*resource // replaced or removed, until the cleanup at the end of an update
 	ChangeSets []*changeSet
+	Executed   string  // the change set that it was last made or changed by
 	Events     []event // oldest first
 	Outputs    []output
 	Work       *work      `json:",omitempty"`
