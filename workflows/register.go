@@ -12,6 +12,8 @@ func Register(registry worker.WorkflowRegistry) {
 	pinned := workflow.VersioningBehaviorPinned
 	registry.RegisterWorkflowWithOptions(Pipeline, workflow.RegisterOptions{Name: PipelineWorkflow, VersioningBehavior: pinned})
 	registry.RegisterWorkflowWithOptions(Deployment, workflow.RegisterOptions{Name: DeploymentWorkflow, VersioningBehavior: pinned})
+	registry.RegisterWorkflowWithOptions(Provision, workflow.RegisterOptions{Name: ProvisionWorkflow, VersioningBehavior: pinned})
+	registry.RegisterWorkflowWithOptions(StackDrift, workflow.RegisterOptions{Name: StackDriftWorkflow, VersioningBehavior: pinned})
 	registry.RegisterWorkflowWithOptions(Environment, workflow.RegisterOptions{
 		Name: EnvironmentWorkflow, VersioningBehavior: workflow.VersioningBehaviorAutoUpgrade,
 	})

@@ -16,28 +16,39 @@ import (
 	"gravity/internal/stacks/template"
 )
 
-// Propose makes a change set that brings a stack to what it is to be, and describes it; name is the change set's, and
-// proposing twice by the same name finds the first. A stack of which nothing differs has no changes, and no change
-// set is left. What a creation that failed has left is removed first.
-func (c *Client) Propose(ctx context.Context, wanted delivery.Stack, name string, progress func(delivery.StackEvent)) (delivery.StackPlan, error) {
+// Proposal is how a change is proposed.
+type Proposal struct {
+	// Name is the change set's: proposing twice by the same name finds the first.
+	Name string
+	// Plan leaves everything in the account as it is, the change set aside.
+	Plan bool
+}
+
+// maxBody is the size in bytes up to which CloudFormation takes a template without a bucket.
+const maxBody = 51200
+
+// Propose makes a change set that brings a stack to what it is to be, and describes it. A stack of which nothing
+// differs has no changes, and no change set is left. What a creation that failed has left is removed first.
+func (c *Client) Propose(ctx context.Context, wanted delivery.Stack, how Proposal, progress func(delivery.StackEvent)) (delivery.StackPlan, error) {
 	plan := delivery.StackPlan{Stack: wanted.Name}
-	wanted, plan.Unknown = c.refer(ctx, wanted)
-	if plan.Unknown != "" {
+	wanted, unknown, err := c.refer(ctx, wanted)
+	if err != nil || unknown != "" {
+		plan.Unknown = unknown
+		return plan, err
+	}
+	kind, err := c.ready(ctx, wanted, how, progress)
+	if err != nil {
+		return plan, err
+	}
+	if kind == "" {
+		plan.Unknown = "what a creation that failed has left is removed first"
 		return plan, nil
 	}
-	kind, err := c.ready(ctx, wanted, progress)
-	if err != nil {
-		return plan, err
-	}
 	plan.Create = kind == types.ChangeSetTypeCreate
-	address, err := c.upload(ctx, wanted.Body)
-	if err != nil {
+	if err := c.create(ctx, wanted, kind, how); err != nil {
 		return plan, err
 	}
-	if err := c.create(ctx, wanted, kind, name, address); err != nil {
-		return plan, err
-	}
-	described, err := c.worked(ctx, wanted.Name, name)
+	described, err := c.worked(ctx, wanted.Name, how.Name)
 	if err != nil {
 		return plan, err
 	}
@@ -62,10 +73,19 @@ func (c *Client) Propose(ctx context.Context, wanted delivery.Stack, name string
 	return plan, nil
 }
 
-// refer fills in the outputs of other stacks.
-func (c *Client) refer(ctx context.Context, stack delivery.Stack) (filled delivery.Stack, unknown string) {
+// Resolve fills outputs of other stacks into a text. A stack that is not there is an InvalidInput.
+func (c *Client) Resolve(ctx context.Context, text string) (string, error) {
+	filled, err := delivery.Refer(text, c.output(ctx))
+	if err != nil && delivery.TypeOf(err) == "" {
+		return "", delivery.Errorf(delivery.InvalidInput, "%w", err)
+	}
+	return filled, err
+}
+
+// output looks outputs up, each stack once.
+func (c *Client) output(ctx context.Context) func(stack, name string) (string, error) {
 	known := map[string]map[string]string{}
-	output := func(of, name string) (string, error) {
+	return func(of, name string) (string, error) {
 		if known[of] == nil {
 			values, there, err := c.Outputs(ctx, of)
 			if err != nil {
@@ -82,26 +102,37 @@ func (c *Client) refer(ctx context.Context, stack delivery.Stack) (filled delive
 		}
 		return value, nil
 	}
+}
+
+// refer fills the outputs of other stacks into a stack's parameters.
+func (c *Client) refer(ctx context.Context, stack delivery.Stack) (filled delivery.Stack, unknown string, failed error) {
+	output := c.output(ctx)
 	filled = stack
 	filled.Parameters = map[string]string{}
 	for _, key := range template.Sorted(stack.Parameters) {
 		value, err := delivery.Refer(stack.Parameters[key], output)
+		if delivery.TypeOf(err) != "" {
+			return stack, "", err
+		}
 		if err != nil {
-			return stack, fmt.Sprintf("parameter %s: %v", key, err)
+			return stack, fmt.Sprintf("parameter %s: %v", key, err), nil
 		}
 		filled.Parameters[key] = value
 	}
 	role, err := delivery.Refer(stack.Role, output)
+	if delivery.TypeOf(err) != "" {
+		return stack, "", err
+	}
 	if err != nil {
-		return stack, fmt.Sprintf("role: %v", err)
+		return stack, fmt.Sprintf("role: %v", err), nil
 	}
 	filled.Role = role
-	return filled, ""
+	return filled, "", nil
 }
 
 // ready waits for an operation that is under way, clears away what a failed creation left, and says of which kind the
-// change set has to be.
-func (c *Client) ready(ctx context.Context, wanted delivery.Stack, progress func(delivery.StackEvent)) (types.ChangeSetType, error) {
+// change set has to be. Where nothing may be cleared away, it says none.
+func (c *Client) ready(ctx context.Context, wanted delivery.Stack, how Proposal, progress func(delivery.StackEvent)) (types.ChangeSetType, error) {
 	for {
 		stack, err := c.find(ctx, wanted.Name)
 		switch {
@@ -115,6 +146,8 @@ func (c *Client) ready(ctx context.Context, wanted delivery.Stack, progress func
 			if err := c.pause(ctx); err != nil {
 				return "", err
 			}
+		case stack.StackStatus == types.StackStatusRollbackComplete && how.Plan:
+			return "", nil
 		case stack.StackStatus == types.StackStatusRollbackComplete:
 			if _, err := c.Delete(ctx, aws.ToString(stack.StackId), wanted.Role, progress); err != nil {
 				return "", err
@@ -140,11 +173,20 @@ func stuck(stack types.Stack) error {
 }
 
 // create makes the change set unless one of its name is there.
-func (c *Client) create(ctx context.Context, wanted delivery.Stack, kind types.ChangeSetType, name, address string) error {
+func (c *Client) create(ctx context.Context, wanted delivery.Stack, kind types.ChangeSetType, how Proposal) error {
 	in := &cloudformation.CreateChangeSetInput{
-		StackName: aws.String(wanted.Name), ChangeSetName: aws.String(name), ChangeSetType: kind, TemplateURL: aws.String(address),
+		StackName: aws.String(wanted.Name), ChangeSetName: aws.String(how.Name), ChangeSetType: kind,
 		Capabilities: []types.Capability{types.CapabilityCapabilityNamedIam}, IncludeNestedStacks: aws.Bool(false),
 		Description: aws.String("Proposed by Gravity"), Tags: []types.Tag{{Key: aws.String("gravity:managed"), Value: aws.String("true")}},
+	}
+	if how.Plan && len(wanted.Body) <= maxBody {
+		in.TemplateBody = aws.String(wanted.Body)
+	} else {
+		address, err := c.upload(ctx, wanted.Body)
+		if err != nil {
+			return err
+		}
+		in.TemplateURL = aws.String(address)
 	}
 	if wanted.Role != "" {
 		in.RoleARN = aws.String(wanted.Role)
@@ -209,8 +251,11 @@ func (c *Client) Discard(ctx context.Context, plan delivery.StackPlan) error {
 
 func (c *Client) discard(ctx context.Context, plan delivery.StackPlan) error {
 	if plan.ChangeSet != "" {
-		_, err := c.API.DeleteChangeSet(ctx, &cloudformation.DeleteChangeSetInput{ChangeSetName: aws.String(plan.ChangeSet)})
-		if err != nil && !gone(err) {
+		in := &cloudformation.DeleteChangeSetInput{ChangeSetName: aws.String(plan.ChangeSet)}
+		if !strings.HasPrefix(plan.ChangeSet, "arn:") {
+			in.StackName = aws.String(plan.Stack)
+		}
+		if _, err := c.API.DeleteChangeSet(ctx, in); err != nil && !gone(err) && !missing(err) {
 			return classify(err, "discarding the change of stack "+plan.Stack)
 		}
 	}

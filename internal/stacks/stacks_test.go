@@ -52,7 +52,7 @@ func (a *account) note(event delivery.StackEvent) { a.events = append(a.events, 
 
 func (a *account) propose(stack delivery.Stack) delivery.StackPlan {
 	a.Helper()
-	plan, err := a.Propose(a.Context(), stack, "proposal", a.note)
+	plan, err := a.Propose(a.Context(), stack, stacks.Proposal{Name: "proposal"}, a.note)
 	require.NoError(a, err)
 	return plan
 }
@@ -196,7 +196,7 @@ func TestACreationWhoseRollbackFailsSaysBoth(t *testing.T) {
 	})
 	_, err := a.provision(pipeline(t))
 	assert.ErrorContains(t, err, "DeployerRole (AWS::IAM::Role) failed: no such policy; and Bucket could not be removed again: it is held; remove that reason, run starter destroy shop-pipeline")
-	_, err = a.Propose(t.Context(), pipeline(t), "again", a.note)
+	_, err = a.Propose(t.Context(), pipeline(t), stacks.Proposal{Name: "again"}, a.note)
 	assert.ErrorContains(t, err, "stack shop-pipeline is in ROLLBACK_FAILED")
 }
 

@@ -23,6 +23,7 @@ import (
 	"gravity/internal/bundle"
 	"gravity/internal/runner"
 	"gravity/internal/source"
+	"gravity/internal/stacks"
 	"gravity/workflows"
 )
 
@@ -123,6 +124,7 @@ func (o Options) platformWorker(platform *beanstalk.Client) worker.Worker {
 	options.DisableWorkflowWorker = true
 	w := worker.New(o.Temporal, workflows.PlatformQueue, options)
 	w.RegisterActivity(&activities.Beanstalk{Client: platform})
+	w.RegisterActivity(&activities.Stacks{Client: stacks.New(o.AWS, o.Pace.Fast, platform.Bucket)})
 	w.RegisterActivity(activities.NewSite())
 	return w
 }
