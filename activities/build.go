@@ -11,6 +11,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"go.temporal.io/sdk/activity"
@@ -20,6 +21,7 @@ import (
 	"gravity/internal/delivery"
 	"gravity/internal/runner"
 	"gravity/internal/source"
+	"gravity/internal/stacks"
 )
 
 // Build has the steps that share a worker's disk: Checkout answers with the task queue of the worker that took
@@ -30,6 +32,8 @@ type Build struct {
 	Store      *bundle.Store
 	// Platform tells the default bucket.
 	Platform *beanstalk.Client
+	// Stacks tell the bucket where a pipeline names it by a stack's output.
+	Stacks *stacks.Client
 	// TaskQueue is this worker's own.
 	TaskQueue string
 	// Beat is how often a step that works shows that it lives; several times within any heartbeat
@@ -170,6 +174,13 @@ func (b *Build) Upload(ctx context.Context, input UploadInput) (delivery.Version
 	defer b.keepAlive(ctx, nil)()
 	if version.Bucket == "" {
 		bucket, err := b.Platform.Bucket(ctx)
+		if err != nil {
+			return version, toTemporal(err)
+		}
+		version.Bucket = bucket
+	}
+	if strings.HasPrefix(version.Bucket, "${") {
+		bucket, err := b.Stacks.Resolve(ctx, version.Bucket)
 		if err != nil {
 			return version, toTemporal(err)
 		}

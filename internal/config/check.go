@@ -28,6 +28,25 @@ func (d *decoder) check(file File, o options) {
 			d.checkTimes(stage, at)
 		}
 	}
+	d.checkStacks(file.Stacks)
+}
+
+// checkStacks reports stacks that are there twice, that need themselves, or come after one that is not there.
+func (d *decoder) checkStacks(stacks []delivery.Stack) {
+	names := map[string]position{}
+	for i, stack := range stacks {
+		d.unique(names, "stack", stack.Name, fmt.Sprintf("stacks[%d].name", i))
+	}
+	for i, stack := range stacks {
+		for _, name := range stack.After {
+			if _, there := names[name]; !there {
+				d.reportAt(fmt.Sprintf("stacks[%d].after", i), "stack %q is to come after %q, which is not in the file", stack.Name, clipped(name))
+			}
+		}
+	}
+	if _, err := delivery.InOrder(stacks); err != nil {
+		d.reportAt("stacks", "%v", err)
+	}
 }
 
 // unique reports a name that is there twice.

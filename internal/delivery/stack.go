@@ -28,6 +28,16 @@ type Stack struct {
 	Approval *Approval `json:"approval,omitempty" yaml:"approval,omitempty"`
 }
 
+// WithDefaults fills in what a stack leaves out.
+func (s Stack) WithDefaults() Stack {
+	if s.Approval != nil {
+		approval := *s.Approval
+		orElse(&approval.Timeout, DefaultApprovalTimeout)
+		s.Approval = &approval
+	}
+	return s
+}
+
 // outputReference is how a parameter refers to another stack's output.
 var outputReference = regexp.MustCompile(`\$\{([A-Za-z][A-Za-z0-9-]*)\.([A-Za-z0-9]+)\}`)
 

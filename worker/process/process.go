@@ -70,6 +70,7 @@ func Start(o Options) (*Process, error) {
 		o.Log.Warn("this machine does not let a command be contained: what a build starts and hides may outlive it; run builds on workers of their own")
 	}
 	platform := beanstalk.New(o.AWS, o.Pace)
+	provisioner := stacks.New(o.AWS, o.Pace.Fast, platform.Bucket)
 	build := &activities.Build{
 		Sources: &source.Cache{
 			Root: filepath.Join(o.Directory, "mirrors"), AllowLocal: o.LocalRepositories, Credentials: o.Credentials, Log: o.Log,
@@ -77,10 +78,11 @@ func Start(o Options) (*Process, error) {
 		Workspaces: workspaces,
 		Store:      &bundle.Store{S3: s3.NewFromConfig(o.AWS, pathStyle(o.AWS))},
 		Platform:   platform,
+		Stacks:     provisioner,
 		TaskQueue:  hostQueue(),
 	}
 	p := &Process{workers: []worker.Worker{
-		o.workflowWorker(), o.platformWorker(platform), o.checkoutWorker(build), o.hostWorker(build),
+		o.workflowWorker(), o.platformWorker(platform, provisioner), o.checkoutWorker(build), o.hostWorker(build),
 	}}
 	for i, each := range p.workers {
 		if err := each.Start(); err != nil {
@@ -118,13 +120,13 @@ func (o Options) workflowWorker() worker.Worker {
 }
 
 // The steps that call AWS or ask the site. Nearly all of them wait, so many fit into one process.
-func (o Options) platformWorker(platform *beanstalk.Client) worker.Worker {
+func (o Options) platformWorker(platform *beanstalk.Client, provisioner *stacks.Client) worker.Worker {
 	options := o.worker()
 	options.MaxConcurrentActivityExecutionSize = 2000
 	options.DisableWorkflowWorker = true
 	w := worker.New(o.Temporal, workflows.PlatformQueue, options)
 	w.RegisterActivity(&activities.Beanstalk{Client: platform})
-	w.RegisterActivity(&activities.Stacks{Client: stacks.New(o.AWS, o.Pace.Fast, platform.Bucket)})
+	w.RegisterActivity(&activities.Stacks{Client: provisioner})
 	w.RegisterActivity(activities.NewSite())
 	return w
 }
