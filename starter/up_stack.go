@@ -23,6 +23,7 @@ import (
 	"gravity/internal/config"
 	"gravity/internal/delivery"
 	"gravity/internal/local/aws"
+	platformclock "gravity/internal/local/aws/clock"
 	"gravity/internal/local/git"
 	"gravity/internal/local/temporal"
 	"gravity/internal/webhook"
@@ -45,6 +46,10 @@ type stackOptions struct {
 	Seed uint64
 	// Steady and Settle replace the site's own when they are set: local instances are quick to judge.
 	Steady, Settle delivery.Duration
+	// Bare leaves the account as a fresh one is: without application and environments.
+	Bare bool
+	// Clock of the platform; the machine's when nil.
+	Clock platformclock.Clock
 	// NoWorker leaves the worker out, for tests that run it as a process of its own.
 	NoWorker bool
 	// Versioning is set by tests that run the worker as part of a Worker Deployment.
@@ -124,7 +129,7 @@ func (s *stack) startPlatform(ctx context.Context) error {
 	}
 	s.platform, err = aws.Start(ctx, aws.Options{
 		DataDir: filepath.Join(s.options.Directory, "aws"), Addr: address,
-		Pace: s.options.Platform, Faults: s.options.Faults, Seed: s.options.Seed, Log: s.options.Log,
+		Clock: s.options.Clock, Pace: s.options.Platform, Faults: s.options.Faults, Seed: s.options.Seed, Log: s.options.Log,
 	})
 	if err != nil {
 		return err
@@ -171,7 +176,8 @@ func (s *stack) configure(context.Context) error {
 	s.config = file
 	text, err := yaml.Marshal(struct {
 		Pipelines []delivery.Pipeline `yaml:"pipelines"`
-	}{file.Pipelines})
+		Stacks    []delivery.Stack    `yaml:"stacks,omitempty"`
+	}{file.Pipelines, file.Stacks})
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", file.Path, err)
 	}
