@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/client"
 
 	"gravity/internal/config"
@@ -168,8 +169,8 @@ func (b *bootstrapping) release(ctx context.Context) error {
 			if err != nil {
 				return b.explain(err, "asking "+started.RunID)
 			}
-			if before.State.Ended() && before.State != workflows.StateSucceeded {
-				b.say("%s had ended as %s: it runs again", started.RunID, before.State)
+			if why := b.again(ctx, pipeline, before); why != "" {
+				b.say("%s runs again: %s", started.RunID, why)
 				if started, err = startRun(ctx, b.temporal, pipeline, revision, true); err != nil {
 					return err
 				}
@@ -186,6 +187,25 @@ func (b *bootstrapping) release(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// again says why a revision that had its run has to run once more, if so: the run failed, or an environment was
+// made anew since.
+func (b *bootstrapping) again(ctx context.Context, pipeline delivery.Pipeline, before runView) string {
+	if !before.State.Ended() {
+		return ""
+	}
+	if before.State != workflows.StateSucceeded {
+		return "it had ended as " + string(before.State)
+	}
+	for _, stage := range pipeline.StagesFor(before.Revision.Branch()) {
+		id := delivery.EnvironmentID(pipeline.Application, stage.Environment)
+		described, err := b.temporal.DescribeWorkflowExecution(ctx, id, "")
+		if err != nil || described.GetWorkflowExecutionInfo().GetStatus() != enums.WORKFLOW_EXECUTION_STATUS_RUNNING {
+			return stage.Environment + " is a new one"
+		}
+	}
+	return ""
 }
 
 // firstBranch is main where it reaches a stage, else the first branch without a pattern.

@@ -205,6 +205,11 @@ func (g *globals) provisioned(ctx context.Context, c client.Client, scope string
 	if err != nil || input.Plan {
 		return view, err
 	}
+	if input.Destroy && view.State == workflows.ProvisionSucceeded {
+		if err := g.forget(ctx, c, input.Stacks, view); err != nil {
+			return view, err
+		}
+	}
 	return view, g.scheduleDrift(ctx, c, scope, input)
 }
 
@@ -254,4 +259,27 @@ func provisionVerdict(view provisionView) error {
 	default:
 		return &failedRelease{verdict: "provisioning ended as " + string(view.State) + ": " + view.Detail}
 	}
+}
+
+// forget ends the queues of environments that went with their stacks: one that is made anew under the same name
+// is not on the version that the old one was left on.
+func (g *globals) forget(ctx context.Context, c client.Client, stacks []delivery.Stack, view provisionView) error {
+	gone := map[string]bool{}
+	for i, stack := range stacks {
+		gone[delivery.EnvironmentID(stack.Parameters["ApplicationName"], stack.Parameters["EnvironmentName"])] = stack.Template == "environment"
+		if result := view.Stacks[i].Result; result != nil {
+			gone[delivery.EnvironmentID(result.Outputs["Application"], result.Outputs["Environment"])] = result.Outputs["Environment"] != ""
+		}
+	}
+	for _, id := range sortedKeys(gone) {
+		if !gone[id] {
+			continue
+		}
+		err := c.TerminateWorkflow(ctx, id, "", "its environment was destroyed by "+person())
+		var missing *serviceerror.NotFound
+		if err != nil && !errors.As(err, &missing) {
+			return g.explain(err, "ending the queue "+id)
+		}
+	}
+	return nil
 }

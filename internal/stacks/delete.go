@@ -14,7 +14,7 @@ import (
 	"gravity/internal/delivery"
 )
 
-// Delete empties a stack's buckets and deletes it; the result says what its template kept. A stack that is gone
+// Delete empties a stack's buckets and deletes it; the result says what its template kept, and what the outputs were. A stack that is gone
 // is no error. Buckets that the template keeps are not emptied.
 func (c *Client) Delete(ctx context.Context, nameOrID, role string, progress func(delivery.StackEvent)) (delivery.StackResult, error) {
 	result := delivery.StackResult{Stack: nameOrID, Status: string(types.StackStatusDeleteComplete)}
@@ -22,7 +22,7 @@ func (c *Client) Delete(ctx context.Context, nameOrID, role string, progress fun
 	if err != nil || stack == nil || stack.StackStatus == types.StackStatusDeleteComplete {
 		return result, err
 	}
-	result.Stack = aws.ToString(stack.StackName)
+	result.Stack, result.Outputs = aws.ToString(stack.StackName), outputs(*stack)
 	if stack.StackStatus != types.StackStatusDeleteInProgress {
 		if err := c.empty(ctx, aws.ToString(stack.StackId)); err != nil {
 			return result, err
