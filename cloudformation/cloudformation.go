@@ -30,4 +30,3 @@ func Template(name string) ([]byte, error) {
 	}
 	return text, nil
 }
-

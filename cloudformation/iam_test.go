@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"gravity/internal/beanstalk"
+	"gravity/internal/stacks"
 	"gravity/internal/stacks/template"
 )
 
@@ -186,6 +187,9 @@ var onBeanstalk = map[string][]string{
 	"DescribeEnvironments":          {shopEnvironment, "*"},
 	"DescribeEvents":                {shopEnvironment},
 	"DescribeInstancesHealth":       {shopEnvironment},
+	"DeleteApplicationVersion":      {shopVersion},
+	"RequestEnvironmentInfo":        {shopEnvironment},
+	"RetrieveEnvironmentInfo":       {shopEnvironment},
 	"UpdateEnvironment":             {shopEnvironment},
 }
 
@@ -262,7 +266,7 @@ func tempting() []call {
 		of("elasticbeanstalk:DescribeConfigurationSettings", "arn:aws:elasticbeanstalk:eu-central-1:123456789012:environment/billing/billing-production"),
 		of("elasticbeanstalk:TerminateEnvironment", shopEnvironment),
 		of("elasticbeanstalk:SwapEnvironmentCNAMEs", shopEnvironment),
-		of("elasticbeanstalk:DeleteApplicationVersion", shopVersion),
+		of("elasticbeanstalk:DeleteApplicationVersion", "arn:aws:elasticbeanstalk:eu-central-1:123456789012:applicationversion/billing/1"),
 		of("elasticbeanstalk:DeleteApplication", "arn:aws:elasticbeanstalk:eu-central-1:123456789012:application/shop"),
 		of("s3:DeleteBucket", "arn:aws:s3:::artifacts"),
 		of("s3:PutBucketPolicy", "arn:aws:s3:::artifacts"),
@@ -307,10 +311,53 @@ func TestTheDeployersRoleAllowsNothingThatIsTempting(t *testing.T) {
 			assert.False(t, role.allows(forbidden), "%s on %s", forbidden.action, forbidden.resource)
 		}
 	}
+	blueGreen := deployer(t, map[string]string{"ApplicationName": "shop", "AllowBlueGreen": "true"})
+	for _, action := range []string{"CreateEnvironment", "SwapEnvironmentCNAMEs", "TerminateEnvironment"} {
+		assert.True(t, blueGreen.allows(call{action: "elasticbeanstalk:" + action, resource: shopEnvironment}), action)
+		assert.False(t, blueGreen.allows(call{action: "elasticbeanstalk:" + action, resource: strings.ReplaceAll(shopEnvironment, "shop", "billing")}), action)
+	}
 	withoutProvisioning := deployer(t, map[string]string{"ApplicationName": "shop"})
 	for _, action := range []string{"s3:DeleteObject", "s3:DeleteObjectVersion"} {
 		assert.False(t, withoutProvisioning.allows(call{action: action, resource: ownBundle}), action)
 	}
+}
+
+// onStacks says on which resource the worker makes each call of stacks.API, and with what.
+func onStacks(name string) call {
+	made := call{action: "cloudformation:" + name, resource: "arn:aws:cloudformation:eu-central-1:123456789012:stack/gravity-shop-staging/1"}
+	switch name {
+	case "CreateChangeSet", "DeleteStack":
+		made.context = map[string]string{"cloudformation:RoleArn": "arn:aws:iam::123456789012:role/gravity/ProvisionRole"}
+	case "DescribeStackDriftDetectionStatus":
+		made.resource = "*"
+	}
+	return made
+}
+
+// onTemplates says which action each call of stacks.Objects needs.
+var onTemplates = map[string]call{
+	"DeleteObject":       {action: "s3:DeleteObjectVersion", resource: ownBundle},
+	"ListObjectVersions": {action: "s3:ListBucketVersions", resource: "arn:aws:s3:::artifacts"},
+	"PutObject":          {action: "s3:PutObject", resource: "arn:aws:s3:::elasticbeanstalk-eu-central-1-123456789012/gravity/templates/1.yaml"},
+}
+
+func TestTheDeployersRoleAllowsEveryCallOfAProvisioningWhereItIsToProvision(t *testing.T) {
+	role := deployer(t, map[string]string{"ApplicationName": "shop", "AllowProvisioning": "true"})
+	deploysOnly := deployer(t, map[string]string{"ApplicationName": "shop"})
+	for _, name := range methods[stacks.API]() {
+		assert.True(t, role.allows(onStacks(name)), name)
+		if name != "DescribeStacks" { // whose outputs name the bucket
+			assert.False(t, deploysOnly.allows(onStacks(name)), "%s for a worker that deploys alone", name)
+		}
+	}
+	for _, name := range methods[stacks.Objects]() {
+		needed, known := onTemplates[name]
+		require.True(t, known, "a call of stacks.Objects that this test does not know: %s", name)
+		assert.True(t, role.allows(needed), name)
+	}
+	passed := call{action: "iam:PassRole", resource: "arn:aws:iam::123456789012:role/gravity/ProvisionRole", context: map[string]string{"iam:PassedToService": "cloudformation.amazonaws.com"}}
+	assert.True(t, role.allows(passed))
+	assert.False(t, deploysOnly.allows(passed))
 }
 
 func TestARoleThatTheWorkersStacksMakeStaysWithinTheBoundary(t *testing.T) {

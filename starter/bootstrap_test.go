@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -201,11 +200,22 @@ func TestABootstrapThatIsKilledAtTenPointsGetsThereAllTheSame(t *testing.T) {
 	} {
 		killWorker := w.startWorkerProcess()
 		command := program(t, arguments...)
+		var said bytes.Buffer
+		command.Stdout, command.Stderr = &said, &said
 		require.NoError(t, command.Start())
-		w.eventually(fmt.Sprintf("point %d: %s %d", n+1, point.call, point.count), func() bool { return w.platform.Calls()[point.call] >= point.count })
+		t.Cleanup(func() {
+			if t.Failed() {
+				t.Log(said.String())
+			}
+		})
+		require.Eventually(t, func() bool { return w.platform.Calls()[point.call] >= point.count }, 4*time.Minute, 5*time.Millisecond,
+			"point %d: %s %d", n+1, point.call, point.count)
 		require.NoError(t, command.Process.Kill())
 		_ = command.Wait()
 		killWorker()
+		if t.Failed() {
+			t.Log(said.String())
+		}
 	}
 	w.startWorkerProcess()
 	got := w.starter(arguments[:len(arguments)-4]...)

@@ -192,16 +192,9 @@ func (g *globals) provisioned(ctx context.Context, c client.Client, scope string
 		return provisionView{}, err
 	}
 	if existing {
-		var status workflows.ProvisionStatus
-		if err := query(ctx, c, id, &status); err != nil {
-			return provisionView{}, g.explain(err, "asking "+id)
-		}
-		if status.Destroy != input.Destroy || status.Plan != input.Plan {
-			return provisionView{}, wrongUse("%s is %s: wait for its end, or abort it with starter abort %s", id, status.State, id)
-		}
 		printf(g.stderr, "%s goes on already; this follows it\n", id)
 	}
-	view, err := g.followProvision(ctx, c, id)
+	view, err := g.followProvision(ctx, c, id, input.Destroy)
 	if err != nil || input.Plan {
 		return view, err
 	}

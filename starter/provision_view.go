@@ -24,11 +24,14 @@ type provisionView struct {
 	Live []delivery.StackEvent `json:"live,omitempty"`
 }
 
-// followProvision watches a provisioning until it ends.
-func (g *globals) followProvision(ctx context.Context, c client.Client, id string) (provisionView, error) {
+// followProvision watches a provisioning until it ends. One that goes on may be of the other kind, which nobody asked for.
+func (g *globals) followProvision(ctx context.Context, c client.Client, id string, destroy bool) (provisionView, error) {
 	var last provisionView
 	err := g.follow(ctx, "asking "+id, func(ctx context.Context) (sight, error) {
 		view, err := observeProvision(ctx, c, id)
+		if err == nil && view.Destroy != destroy {
+			err = wrongUse("%s does the opposite and is %s: wait for its end, or abort it with starter abort %s", id, view.State, id)
+		}
 		if err == nil {
 			last = view
 		}
