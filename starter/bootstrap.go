@@ -164,21 +164,18 @@ func (b *bootstrapping) release(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if started.Existing {
-			before, err := b.observeRun(ctx, b.temporal, started.RunID)
-			if err != nil {
-				return b.explain(err, "asking "+started.RunID)
-			}
-			if why := b.again(ctx, pipeline, before); why != "" {
-				b.say("%s runs again: %s", started.RunID, why)
-				if started, err = startRun(ctx, b.temporal, pipeline, revision, true); err != nil {
-					return err
-				}
-			}
-		}
 		view, err := b.quietly().followRun(ctx, b.temporal, started.RunID)
 		if err != nil {
 			return err
+		}
+		if why := b.again(ctx, pipeline, view); started.Existing && why != "" {
+			b.say("%s runs again: %s", started.RunID, why)
+			if started, err = startRun(ctx, b.temporal, pipeline, revision, true); err != nil {
+				return err
+			}
+			if view, err = b.quietly().followRun(ctx, b.temporal, started.RunID); err != nil {
+				return err
+			}
 		}
 		b.done.Runs = append(b.done.Runs, view)
 		b.done.Took = append(b.done.Took, timed{"run " + shortID(view.RunID), delivery.Duration(view.EndedAt.Sub(view.StartedAt))})
@@ -189,12 +186,9 @@ func (b *bootstrapping) release(ctx context.Context) error {
 	return nil
 }
 
-// again says why a revision that had its run has to run once more, if so: the run failed, or an environment was
+// again says why a revision whose run has ended has to run once more, if so: the run failed, or an environment was
 // made anew since.
 func (b *bootstrapping) again(ctx context.Context, pipeline delivery.Pipeline, before runView) string {
-	if !before.State.Ended() {
-		return ""
-	}
 	if before.State != workflows.StateSucceeded {
 		return "it had ended as " + string(before.State)
 	}

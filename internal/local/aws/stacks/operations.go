@@ -34,6 +34,7 @@ func (s *Stacks) operations() map[string]query.Operation {
 		"DetectStackDrift":                  query.Of(s.detectDrift, "StackName"),
 		"ExecuteChangeSet":                  query.Of(s.executeChangeSet, "ChangeSetName"),
 		"GetTemplate":                       query.Of(s.getTemplate),
+		"GetTemplateSummary":                query.Of(s.summarize),
 	}
 }
 
@@ -84,6 +85,11 @@ func (s *Stacks) createChangeSet(_ service.Call, in *cf.CreateChangeSetInput) (*
 	}
 	if err != nil {
 		return nil, s.withdraw(of, err)
+	}
+	for name, parameter := range p.template.Parameters { // a stack keeps the values that defaults had when it was made
+		if _, given := d.Parameters[name]; !given && parameter.Default != nil {
+			d.Parameters[name] = *parameter.Default
+		}
 	}
 	c := &changeSet{ID: s.arn("changeSet/" + *in.ChangeSetName), Name: *in.ChangeSetName, Type: in.ChangeSetType, Description: aws.ToString(in.Description),
 		Definition: d, Created: s.now(), Status: types.ChangeSetStatusCreatePending, Execution: types.ExecutionStatusUnavailable}
@@ -422,6 +428,34 @@ func (s *Stacks) getTemplate(_ service.Call, in *cf.GetTemplateInput) (*cf.GetTe
 		return nil, err
 	}
 	return &cf.GetTemplateOutput{TemplateBody: aws.String(of.Current.Template)}, nil
+}
+
+// summarize tells what a template asks for, before there is a stack of it.
+func (s *Stacks) summarize(_ service.Call, in *cf.GetTemplateSummaryInput) (*cf.GetTemplateSummaryOutput, error) {
+	text, err := s.templateOf(&cf.CreateChangeSetInput{StackName: in.StackName, TemplateBody: in.TemplateBody, TemplateURL: in.TemplateURL,
+		UsePreviousTemplate: aws.Bool(in.TemplateBody == nil && in.TemplateURL == nil && in.StackName != nil)})
+	if err != nil {
+		return nil, err
+	}
+	parsed, err := template.Parse([]byte(text))
+	if err != nil {
+		return nil, refuse("Template format error: %v", err)
+	}
+	out := &cf.GetTemplateSummaryOutput{Description: optionalText(parsed.Description), Parameters: []types.ParameterDeclaration{}}
+	for _, name := range template.Sorted(parsed.Parameters) {
+		parameter := parsed.Parameters[name]
+		out.Parameters = append(out.Parameters, types.ParameterDeclaration{ParameterKey: aws.String(name), ParameterType: aws.String(parameter.Type),
+			Description: optionalText(parameter.Description), DefaultValue: parameter.Default, NoEcho: aws.Bool(parameter.NoEcho)})
+	}
+	kinds := map[string]bool{}
+	for _, resource := range parsed.Resources {
+		kinds[resource.Type] = true
+		if strings.HasPrefix(resource.Type, "AWS::IAM::") {
+			out.Capabilities = []types.Capability{types.CapabilityCapabilityIam}
+		}
+	}
+	out.ResourceTypes = template.Sorted(kinds)
+	return out, nil
 }
 
 func parameters(d definition) []types.Parameter {
