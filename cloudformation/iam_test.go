@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"gravity/activities"
 	"gravity/internal/beanstalk"
 	"gravity/internal/stacks"
 	"gravity/internal/stacks/template"
@@ -233,6 +234,10 @@ func TestTheDeployersRoleAllowsEveryCallThatTheWorkerMakes(t *testing.T) {
 		}
 	}
 	role := deployer(t, map[string]string{"ApplicationName": "shop", "UseKmsKey": "true"})
+	for _, name := range methods[activities.MetricsAPI]() {
+		assert.True(t, role.allows(call{action: "cloudwatch:" + name, resource: "*", context: map[string]string{"cloudwatch:namespace": "Gravity"}}), name)
+		assert.False(t, role.allows(call{action: "cloudwatch:" + name, resource: "*", context: map[string]string{"cloudwatch:namespace": "AWS/ElasticBeanstalk"}}), name)
+	}
 	for _, action := range []string{"kms:GenerateDataKey", "kms:Decrypt"} {
 		assert.True(t, role.allows(call{action: action, resource: "arn:aws:kms:eu-central-1:123456789012:key/Key",
 			context: map[string]string{"kms:ViaService": "s3.eu-central-1.amazonaws.com"}}), action)

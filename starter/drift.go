@@ -15,6 +15,7 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 
+	"gravity/internal/delivery"
 	"gravity/workflows"
 )
 
@@ -23,53 +24,72 @@ const driftEvery = 6 * time.Hour
 
 func driftScheduleID(scope string) string { return "drift/" + scope }
 
-// scheduleDrift has drift looked for in the stacks from now on; those that were destroyed no more. A provisioning of
-// some stacks of a file leaves the others as they were.
-func (g *globals) scheduleDrift(ctx context.Context, c client.Client, scope string, input workflows.ProvisionInput) error {
-	id := driftScheduleID(scope)
-	handle := c.ScheduleClient().GetHandle(ctx, id)
+// watch has the stacks looked after by schedule from now on: for drift, and, where they have alarms, so that those learn
+// of freezes. Those that were destroyed no more. A provisioning of some stacks of a file leaves the others as they were.
+func (g *globals) watch(ctx context.Context, c client.Client, scope string, input workflows.ProvisionInput) error {
+	var names, alarmed []string
+	for _, stack := range input.Stacks {
+		names = append(names, stack.Name)
+		if environment := stack.Parameters["EnvironmentName"]; stack.Template == "alarms" && environment != "" {
+			alarmed = append(alarmed, environment)
+		}
+	}
+	if err := g.schedule(ctx, c, driftSchedule(scope), names, input.Destroy); err != nil {
+		return err
+	}
+	return g.schedule(ctx, c, freezeSchedule(scope), alarmed, input.Destroy)
+}
+
+// watching is a schedule, and what it does for some names.
+type watching struct {
+	id     string
+	every  time.Duration
+	jitter time.Duration
+	action func(names []string) *client.ScheduleWorkflowAction
+}
+
+// schedule adds names to what a schedule looks at, or takes them away. One that looks at nothing is removed.
+func (g *globals) schedule(ctx context.Context, c client.Client, w watching, names []string, remove bool) error {
+	handle := c.ScheduleClient().GetHandle(ctx, w.id)
 	described, err := handle.Describe(ctx)
 	var missing *serviceerror.NotFound
 	exists := !errors.As(err, &missing)
 	if err != nil && exists {
-		return g.explain(err, "looking at the schedule "+id)
+		return g.explain(err, "looking at the schedule "+w.id)
 	}
 	watched := map[string]bool{}
-	if exists {
-		for _, name := range strings.Fields(scheduled(described)) {
-			watched[name] = true
+	for _, name := range strings.Fields(scheduled(described)) {
+		watched[name] = true
+	}
+	for _, name := range names {
+		if watched[name] = true; remove {
+			delete(watched, name)
 		}
 	}
-	for _, stack := range input.Stacks {
-		watched[stack.Name] = !input.Destroy
-		if input.Destroy {
-			delete(watched, stack.Name)
-		}
-	}
-	names := slices.Sorted(maps.Keys(watched))
+	all := sortedKeys(watched)
 	switch {
-	case len(names) == 0 && exists:
-		return g.explain(handle.Delete(ctx), "removing the schedule "+id)
-	case len(names) == 0:
+	case len(all) == 0 && exists:
+		return g.explain(handle.Delete(ctx), "removing the schedule "+w.id)
+	case len(all) == 0:
 		return nil
 	case exists:
 		return g.explain(handle.Update(ctx, client.ScheduleUpdateOptions{DoUpdate: func(found client.ScheduleUpdateInput) (*client.ScheduleUpdate, error) {
-			found.Description.Schedule.Action = driftAction(scope, names)
-			found.Description.Schedule.State.Note = strings.Join(names, " ")
+			found.Description.Schedule.Action = w.action(all)
+			found.Description.Schedule.State.Note = strings.Join(all, " ")
 			return &client.ScheduleUpdate{Schedule: &found.Description.Schedule}, nil
-		}}), "changing the schedule "+id)
+		}}), "changing the schedule "+w.id)
 	}
 	_, err = c.ScheduleClient().Create(ctx, client.ScheduleOptions{
-		ID: id, Action: driftAction(scope, names), Note: strings.Join(names, " "),
-		Spec: client.ScheduleSpec{Intervals: []client.ScheduleIntervalSpec{{Every: driftEvery}}, Jitter: 10 * time.Minute},
+		ID: w.id, Action: w.action(all), Note: strings.Join(all, " "),
+		Spec: client.ScheduleSpec{Intervals: []client.ScheduleIntervalSpec{{Every: w.every}}, Jitter: w.jitter},
 	})
 	if errors.Is(err, temporal.ErrScheduleAlreadyRunning) { // somebody else's provisioning was quicker
-		return g.scheduleDrift(ctx, c, scope, input)
+		return g.schedule(ctx, c, w, names, remove)
 	}
-	return g.explain(err, "making the schedule "+id)
+	return g.explain(err, "making the schedule "+w.id)
 }
 
-// scheduled are the names of the stacks that a schedule looks at; its note has them.
+// scheduled are the names that a schedule looks at; its note has them.
 func scheduled(of *client.ScheduleDescription) string {
 	if of == nil || of.Schedule.State == nil {
 		return ""
@@ -77,14 +97,29 @@ func scheduled(of *client.ScheduleDescription) string {
 	return of.Schedule.State.Note
 }
 
-func driftAction(scope string, stacks []string) *client.ScheduleWorkflowAction {
-	return &client.ScheduleWorkflowAction{
-		ID: driftScheduleID(scope), Workflow: workflows.StackDriftWorkflow, TaskQueue: workflows.Queue,
-		Args: []any{workflows.StackDriftInput{Stacks: stacks}}, WorkflowRunTimeout: 2 * time.Hour,
-		StaticSummary: "look for drift in " + strings.Join(stacks, ", "),
-		TypedSearchAttributes: temporal.NewSearchAttributes(
-			workflows.StateAttribute.ValueSet(string(workflows.ProvisionPending))),
-	}
+func driftSchedule(scope string) watching {
+	return watching{id: driftScheduleID(scope), every: driftEvery, jitter: 10 * time.Minute, action: func(stacks []string) *client.ScheduleWorkflowAction {
+		return &client.ScheduleWorkflowAction{
+			ID: driftScheduleID(scope), Workflow: workflows.StackDriftWorkflow, TaskQueue: workflows.Queue,
+			Args: []any{workflows.StackDriftInput{Stacks: stacks}}, WorkflowRunTimeout: 2 * time.Hour,
+			StaticSummary: delivery.Clip("look for drift in "+strings.Join(stacks, ", "), maxSummary),
+		}
+	}}
+}
+
+// freezeEvery is the period of the alarm in cloudformation/alarms.yaml.
+const freezeEvery = 5 * time.Minute
+
+func freezeScheduleID(scope string) string { return "freezes/" + scope }
+
+func freezeSchedule(scope string) watching {
+	return watching{id: freezeScheduleID(scope), every: freezeEvery, action: func(environments []string) *client.ScheduleWorkflowAction {
+		return &client.ScheduleWorkflowAction{
+			ID: freezeScheduleID(scope), Workflow: workflows.FreezeReportWorkflow, TaskQueue: workflows.Queue,
+			Args: []any{workflows.FreezeReportInput{Environments: environments}}, WorkflowRunTimeout: freezeEvery,
+			StaticSummary: delivery.Clip("tell of freezes of "+strings.Join(environments, ", "), maxSummary),
+		}
+	}}
 }
 
 // stackView is what is known of a stack without asking AWS.

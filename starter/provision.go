@@ -203,7 +203,7 @@ func (g *globals) provisioned(ctx context.Context, c client.Client, scope string
 			return view, err
 		}
 	}
-	return view, g.scheduleDrift(ctx, c, scope, input)
+	return view, g.watch(ctx, c, scope, input)
 }
 
 // startProvision starts the provisioning of a scope unless one goes on.

@@ -6,15 +6,18 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	sdk "github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	"github.com/aws/aws-sdk-go-v2/service/elasticbeanstalk"
 	"github.com/aws/aws-sdk-go-v2/service/elasticbeanstalk/types"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 
 	"gravity/internal/delivery"
@@ -146,6 +149,10 @@ func (w *world) drifts() {
 		got := w.starter("status")
 		return got.code == exitSuccess && strings.Contains(got.stdout, `is "9" instead of "4"`)
 	})
+	found, err := w.client.ListWorkflow(w.t.Context(), &workflowservice.ListWorkflowExecutionsRequest{Query: "WorkflowType = '" + workflows.StackDriftWorkflow + "'"})
+	require.NoError(w.t, err)
+	require.NotEmpty(w.t, found.GetExecutions())
+	w.record(found.GetExecutions()[0].GetExecution().GetWorkflowId(), workflows.StackDriftWorkflow, "drifted")
 	views, err := driftViews(w.t.Context(), w.client)
 	require.NoError(w.t, err)
 	drift := map[string]string{}
@@ -204,6 +211,57 @@ func (w *world) destroys() {
 	_, err := w.client.ScheduleClient().GetHandle(w.t.Context(), driftScheduleID("gravity-site")).Describe(w.t.Context())
 	assert.Error(w.t, err, "there is nothing left to drift")
 	w.record(delivery.ProvisionID("gravity-site"), workflows.ProvisionWorkflow, "destroyed")
+}
+
+// heard is CloudWatch as far as metrics are told to it; the stand-in has none.
+type heard struct {
+	mu   sync.Mutex
+	told map[string]float64
+}
+
+func (h *heard) PutMetricData(_ context.Context, in *cloudwatch.PutMetricDataInput, _ ...func(*cloudwatch.Options)) (*cloudwatch.PutMetricDataOutput, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, datum := range in.MetricData {
+		h.told[sdk.ToString(datum.Dimensions[0].Value)] = sdk.ToFloat64(datum.Value)
+	}
+	return &cloudwatch.PutMetricDataOutput{}, nil
+}
+
+func (h *heard) of(environment string) float64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	value, told := h.told[environment]
+	if !told {
+		return -1
+	}
+	return value
+}
+
+func TestAFreezeReachesTheAlarmThatTellsOfIt(t *testing.T) {
+	metrics := &heard{told: map[string]float64{}}
+	w := freshAccount(t, func(o *stackOptions) { o.Metrics = metrics })
+	_, api := gitHub(t)
+	got := w.starter(w.bootstrapArguments(api)...)
+	require.Equal(t, exitSuccess, got.code, got.stderr)
+	report := func(wanted float64) {
+		t.Helper()
+		// The visibility lags behind what the queue knows, so that a report may be too early.
+		w.eventually("the metric is told", func() bool {
+			require.NoError(t, w.client.ScheduleClient().GetHandle(t.Context(), freezeScheduleID("gravity-site")).Trigger(t.Context(), client.ScheduleTriggerOptions{}))
+			return metrics.of("site-production") == wanted
+		})
+	}
+	report(0)
+	require.Equal(t, exitSuccess, w.starter("freeze", "site-production", "--reason", "the database moves").code)
+	report(1)
+	require.Equal(t, exitSuccess, w.starter("thaw", "site-production").code)
+	report(0)
+	assert.Equal(t, -1.0, metrics.of("site-staging"), "which has no alarms")
+	found, err := w.client.ListWorkflow(t.Context(), &workflowservice.ListWorkflowExecutionsRequest{
+		Query: "WorkflowType = '" + workflows.FreezeReportWorkflow + "' AND ExecutionStatus = 'Completed'"})
+	require.NoError(t, err)
+	w.record(found.GetExecutions()[0].GetExecution().GetWorkflowId(), workflows.FreezeReportWorkflow, "told")
 }
 
 func TestAStackThatFailsEndsWith1AndSaysResourceReasonAndNextStep(t *testing.T) {

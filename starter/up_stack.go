@@ -19,6 +19,7 @@ import (
 	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/worker"
 
+	"gravity/activities"
 	"gravity/internal/beanstalk"
 	"gravity/internal/config"
 	"gravity/internal/delivery"
@@ -54,8 +55,10 @@ type stackOptions struct {
 	NoWorker bool
 	// Versioning is set by tests that run the worker as part of a Worker Deployment.
 	Versioning worker.DeploymentOptions
-	Progress   func(string)
-	Log        *slog.Logger
+	// Metrics is where freezes are told; the stand-in has no metrics.
+	Metrics  activities.MetricsAPI
+	Progress func(string)
+	Log      *slog.Logger
 }
 
 // stack is everything on one machine: Temporal, AWS, a git host, the webhook receiver and a worker.
@@ -222,7 +225,7 @@ func (s *stack) startWorker(context.Context) error {
 		return nil
 	}
 	polling, err := process.Start(process.Options{
-		Temporal: s.client, AWS: s.platform.Config(), Directory: filepath.Join(s.options.Directory, "worker"),
+		Temporal: s.client, AWS: s.platform.Config(), Metrics: s.options.Metrics, Directory: filepath.Join(s.options.Directory, "worker"),
 		Pace: s.options.Worker, LocalRepositories: true, Versioning: s.options.Versioning, Grace: 5 * time.Second, Log: s.options.Log,
 	})
 	if err != nil {

@@ -240,6 +240,21 @@ func (s *provisionSuite) TestAReplacementAndALossStandOutWhereTheWebUIShowsThem(
 	s.Contains(status.table(), "- staging: REPLACE Environment\n- staging: REMOVE Bucket")
 }
 
+func (s *provisionSuite) TestWhichEnvironmentsAreFrozenIsAskedAndTold() {
+	s.register("FindFrozen", func(_ context.Context, in activities.FindFrozenInput) (activities.Frozen, error) {
+		s.Equal(activities.FindFrozenInput{Workflow: "Environment", Environment: "GravityEnvironment", State: "GravityState", Frozen: "frozen", Of: []string{"site-staging"}}, in)
+		return activities.Frozen{Environments: map[string]bool{"site-staging": true}}, nil
+	})
+	told := map[string]bool{}
+	s.register("ReportFrozen", func(_ context.Context, found activities.Frozen) error {
+		told = found.Environments
+		return nil
+	})
+	s.env.ExecuteWorkflow(FreezeReport, FreezeReportInput{Environments: []string{"site-staging"}})
+	s.Require().NoError(s.env.GetWorkflowError())
+	s.Equal(map[string]bool{"site-staging": true}, told)
+}
+
 func (s *provisionSuite) TestDriftIsToldStackByStackAndOneThatCannotBeAskedHidesNoOther() {
 	s.drift = func(in activities.DriftInput) (delivery.StackDrift, error) {
 		switch in.Stack {

@@ -167,6 +167,7 @@ func (c *Client) explain(ctx context.Context, stack types.Stack, events []types.
 		undone, why := lastFailure(events)
 		return delivery.Errorf(delivery.StackFailed, "stack %s: %s failed: %s; and %s could not be removed again: %s; remove that reason, run starter destroy %s, and then: %s",
 			name, resource, reason, undone, why, name, next)
+	default:
 	}
 	return delivery.Errorf(delivery.StackFailed, "stack %s: %s failed: %s; %s; %s", name, resource, reason, state, next)
 }

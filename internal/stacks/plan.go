@@ -167,6 +167,7 @@ func stuck(stack types.Stack) error {
 		next = "remove what keeps the rollback from ending, then run aws cloudformation continue-update-rollback --stack-name " + name + " and provision again"
 	case types.StackStatusDeleteFailed:
 		next = "run starter destroy " + name + " again once the reason is gone"
+	default:
 	}
 	return delivery.Errorf(delivery.StackFailed, "stack %s is in %s: %s; %s", name, stack.StackStatus,
 		delivery.Clip(aws.ToString(stack.StackStatusReason), maxReason), next)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/google/uuid"
 	"go.temporal.io/sdk/client"
@@ -32,6 +33,8 @@ type Options struct {
 	Temporal client.Client
 	// AWS is the account and region, from the SDK's default chain.
 	AWS aws.Config
+	// Metrics is where freezes are told. Default: CloudWatch.
+	Metrics activities.MetricsAPI
 	// Directory holds the mirrors of repositories and the workspaces of builds; several gigabytes.
 	Directory string
 	// Pace says how often AWS is asked. Default: beanstalk.DefaultPace.
@@ -116,6 +119,7 @@ func (o Options) workflowWorker() worker.Worker {
 	w := worker.New(o.Temporal, workflows.Queue, o.worker())
 	workflows.Register(w)
 	w.RegisterActivity(&activities.Environments{Temporal: o.Temporal})
+	w.RegisterActivity(&activities.Freezes{Temporal: o.Temporal})
 	return w
 }
 
@@ -127,6 +131,7 @@ func (o Options) platformWorker(platform *beanstalk.Client, provisioner *stacks.
 	w := worker.New(o.Temporal, workflows.PlatformQueue, options)
 	w.RegisterActivity(&activities.Beanstalk{Client: platform})
 	w.RegisterActivity(&activities.Stacks{Client: provisioner})
+	w.RegisterActivity(&activities.Metrics{API: o.Metrics})
 	w.RegisterActivity(activities.NewSite())
 	return w
 }
@@ -168,6 +173,9 @@ func (o Options) worker() worker.Options {
 }
 
 func (o Options) withDefaults() Options {
+	if o.Metrics == nil {
+		o.Metrics = cloudwatch.NewFromConfig(o.AWS)
+	}
 	if o.Pace == (beanstalk.Pace{}) {
 		o.Pace = beanstalk.DefaultPace
 	}

@@ -159,11 +159,11 @@ func (s *Scope) attribute(resource, attribute string) (any, error) {
 func (s *Scope) exists(name string) error {
 	resource, ok := s.Template.Resources[name]
 	if !ok {
-		return fmt.Errorf("Unresolved resource dependencies [%s] in the template", name)
+		return fmt.Errorf("unresolved resource dependencies [%s] in the template", name)
 	}
 	made, err := s.Holds(resource.Condition)
 	if err == nil && !made {
-		err = fmt.Errorf("Unresolved resource dependencies [%s] in the template: its condition %s leaves it out", name, resource.Condition)
+		err = fmt.Errorf("unresolved resource dependencies [%s] in the template: its condition %s leaves it out", name, resource.Condition)
 	}
 	return err
 }

@@ -134,7 +134,7 @@ func (e environments) settled(ctx context.Context, r *resource, action string, s
 	case there == nil && action == actionDelete:
 		return true, nil
 	case there == nil:
-		return false, fmt.Errorf("Environment %s was terminated: %s", r.Physical, e.lastError(ctx, r, since))
+		return false, fmt.Errorf("environment %s was terminated: %s", r.Physical, e.lastError(ctx, r, since))
 	case there.Status == types.EnvironmentStatusTerminated:
 		return action == actionDelete, nil
 	case action == actionDelete || there.Status != types.EnvironmentStatusReady:

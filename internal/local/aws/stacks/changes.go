@@ -87,6 +87,7 @@ func (s *Stacks) change(there, blank *resource, wanted map[string]any) *types.Re
 			if change.Replacement != types.ReplacementTrue {
 				change.Replacement = types.ReplacementConditional
 			}
+		default:
 		}
 	}
 	if there.Type != blank.Type {
@@ -145,6 +146,7 @@ func requires(of specification.Type, property specification.Property, before, af
 			return types.RequiresRecreationAlways
 		case types.RequiresRecreationConditionally:
 			worst = types.RequiresRecreationConditionally
+		default:
 		}
 	}
 	return worst

@@ -307,7 +307,7 @@ func TestWhatATemplateOrItsParametersHaveWrongIsSaidAtOnce(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	for text, says := range map[string]string{
-		"Resources: {A: {Type: 'AWS::SNS::Topic', Properties: {TopicName: !Ref B}}}":                                                                                     "Unresolved resource dependencies [B]",
+		"Resources: {A: {Type: 'AWS::SNS::Topic', Properties: {TopicName: !Ref B}}}":                                                                                     "unresolved resource dependencies [B]",
 		"Resources: {A: {Type: 'AWS::SNS::Topic', DependsOn: B}, B: {Type: 'AWS::SNS::Topic', DependsOn: A}}":                                                            "Circular dependency",
 		"Parameters: {P: {Type: Number, MaxValue: 3, Default: 4}}\nResources: {A: {Type: 'AWS::SNS::Topic'}}":                                                            "Parameter P failed to satisfy constraint: it must be at most 3",
 		"Parameters: {P: {Type: String}}\nResources: {A: {Type: 'AWS::SNS::Topic'}}":                                                                                     "Parameters: [P] must have values",
