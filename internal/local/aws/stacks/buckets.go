@@ -35,7 +35,7 @@ func (b buckets) remove(ctx context.Context, r *resource) error {
 	case "NoSuchBucket":
 		return nil
 	case "BucketNotEmpty":
-		return errors.New("The bucket you tried to delete is not empty (Service: S3, Status Code: 409)")
+		return errors.New("the bucket you tried to delete is not empty (Service: S3, Status Code: 409)")
 	}
 	return fmt.Errorf("%s: %s (Service: S3)", r.Physical, codeOf(err))
 }
