@@ -33,27 +33,20 @@ func (s *Stacks) ProposeChange(ctx context.Context, input ProposeInput) (deliver
 	return plan, toTemporal(err)
 }
 
-// ExecuteInput is a proposal that is wanted.
-type ExecuteInput struct {
-	Plan delivery.StackPlan `json:"plan"`
-	// Role is what CloudFormation takes to remove what a failed creation leaves; it may refer to an output.
-	Role string `json:"role,omitempty"`
-}
-
 // ExecuteChange carries a proposal out and follows it to its end; the events are in its heartbeats.
-func (s *Stacks) ExecuteChange(ctx context.Context, input ExecuteInput) (delivery.StackResult, error) {
+func (s *Stacks) ExecuteChange(ctx context.Context, plan delivery.StackPlan) (delivery.StackResult, error) {
 	note, stop := watched(ctx)
 	defer stop()
-	role, err := s.Client.Resolve(ctx, input.Role)
-	if err != nil {
-		return delivery.StackResult{}, toTemporal(err)
-	}
-	result, err := s.Client.Execute(ctx, input.Plan, role, note)
+	result, err := s.Client.Execute(ctx, plan, note)
 	return result, toTemporal(err)
 }
 
 // DiscardChange removes a proposal that nobody wants.
 func (s *Stacks) DiscardChange(ctx context.Context, plan delivery.StackPlan) error {
+	var err error
+	if plan.Role, err = s.Client.Resolve(ctx, plan.Role); err != nil {
+		return toTemporal(err)
+	}
 	return toTemporal(s.Client.Discard(ctx, plan))
 }
 

@@ -62,7 +62,7 @@ func TestAStackIsProposedExecutedAndDeletedInSteps(t *testing.T) {
 	require.True(t, plan.Create)
 
 	var result delivery.StackResult
-	got, err = env.ExecuteActivity(steps.ExecuteChange, ExecuteInput{Plan: plan})
+	got, err = env.ExecuteActivity(steps.ExecuteChange, plan)
 	require.NoError(t, err)
 	require.NoError(t, got.Get(&result))
 	require.NotEmpty(t, result.Outputs["Bucket"])
@@ -89,7 +89,7 @@ func TestAStackThatFailsIsNotTriedAgain(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, got.Get(&plan))
 	require.NoError(t, server.SetFaults(aws.Faults{Stacks: []faults.Stack{{Resource: "Bucket", Action: "create", Reason: "the name is reserved"}}}))
-	_, err = env.ExecuteActivity(steps.ExecuteChange, ExecuteInput{Plan: plan})
+	_, err = env.ExecuteActivity(steps.ExecuteChange, plan)
 	var failed *temporal.ApplicationError
 	require.ErrorAs(t, err, &failed)
 	require.Equal(t, string(delivery.StackFailed), failed.Type())

@@ -149,7 +149,7 @@ func (p *provisioning) provision(ctx workflow.Context, stack delivery.Stack, sta
 			activities.ProposeInput{Stack: stack, Name: p.changeID, Plan: p.input.Plan}).Get(ctx, &plan)
 	})
 	if err != nil {
-		p.withdraw(ctx, delivery.StackPlan{Stack: stack.Name, ChangeSet: p.changeID})
+		p.withdraw(ctx, delivery.StackPlan{Stack: stack.Name, ChangeSet: p.changeID, Role: stack.Role})
 		return err
 	}
 	status.Plan = &plan
@@ -177,7 +177,7 @@ func (p *provisioning) execute(ctx workflow.Context, stack delivery.Stack, statu
 	}
 	var result delivery.StackResult
 	err := workflow.ExecuteActivity(stackOptions(ctx, stackChange, "change "+stack.Name), (*activities.Stacks).ExecuteChange,
-		activities.ExecuteInput{Plan: plan, Role: stack.Role}).Get(ctx, &result)
+		plan).Get(ctx, &result)
 	if err != nil {
 		return err
 	}

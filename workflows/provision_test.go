@@ -18,7 +18,7 @@ import (
 type provisionSuite struct {
 	workflowSuite
 	propose func(activities.ProposeInput) (delivery.StackPlan, error)
-	execute func(activities.ExecuteInput) (delivery.StackResult, error)
+	execute func(delivery.StackPlan) (delivery.StackResult, error)
 	remove  func(activities.DeleteInput) (delivery.StackResult, error)
 	drift   func(activities.DriftInput) (delivery.StackDrift, error)
 }
@@ -30,8 +30,8 @@ func (s *provisionSuite) SetupTest() {
 	s.propose = func(in activities.ProposeInput) (delivery.StackPlan, error) {
 		return delivery.StackPlan{Stack: in.Stack.Name, StackID: "id", ChangeSet: in.Name, Changes: []delivery.StackChange{{Text: "change Environment", Resource: "Environment"}}}, nil
 	}
-	s.execute = func(in activities.ExecuteInput) (delivery.StackResult, error) {
-		return delivery.StackResult{Stack: in.Plan.Stack, Status: "UPDATE_COMPLETE", Took: delivery.Duration(time.Minute)}, nil
+	s.execute = func(in delivery.StackPlan) (delivery.StackResult, error) {
+		return delivery.StackResult{Stack: in.Stack, Status: "UPDATE_COMPLETE", Took: delivery.Duration(time.Minute)}, nil
 	}
 	s.remove = func(in activities.DeleteInput) (delivery.StackResult, error) {
 		return delivery.StackResult{Stack: in.Stack, Status: "DELETE_COMPLETE"}, nil
@@ -43,8 +43,8 @@ func (s *provisionSuite) SetupTest() {
 		s.steps.note("propose " + in.Stack.Name)
 		return s.propose(in)
 	})
-	s.register("ExecuteChange", func(_ context.Context, in activities.ExecuteInput) (delivery.StackResult, error) {
-		s.steps.note("execute " + in.Plan.Stack)
+	s.register("ExecuteChange", func(_ context.Context, in delivery.StackPlan) (delivery.StackResult, error) {
+		s.steps.note("execute " + in.Stack)
 		return s.execute(in)
 	})
 	s.register("DiscardChange", func(_ context.Context, plan delivery.StackPlan) error {
@@ -184,9 +184,9 @@ func (s *provisionSuite) TestAnAbortAtTheGateEndsAtOnceAndDiscards() {
 }
 
 func (s *provisionSuite) TestAnAbortWhileAStackChangesSeesThatStackThrough() {
-	s.execute = func(in activities.ExecuteInput) (delivery.StackResult, error) {
+	s.execute = func(in delivery.StackPlan) (delivery.StackResult, error) {
 		s.env.SignalWorkflow(AbortSignal, Answer{By: "ben"})
-		return delivery.StackResult{Stack: in.Plan.Stack, Status: "UPDATE_COMPLETE"}, nil
+		return delivery.StackResult{Stack: in.Stack, Status: "UPDATE_COMPLETE"}, nil
 	}
 	status, failure := s.run(twoStacks())
 	s.Equal(string(delivery.Aborted), failure.Type())
@@ -196,7 +196,7 @@ func (s *provisionSuite) TestAnAbortWhileAStackChangesSeesThatStackThrough() {
 }
 
 func (s *provisionSuite) TestAStackThatFailsEndsTheProvisioningWithItsMessage() {
-	s.execute = func(activities.ExecuteInput) (delivery.StackResult, error) {
+	s.execute = func(delivery.StackPlan) (delivery.StackResult, error) {
 		return delivery.StackResult{}, temporal.NewNonRetryableApplicationError("stack pipeline: Bucket failed: taken; choose another name", string(delivery.StackFailed), nil)
 	}
 	status, failure := s.run(twoStacks())

@@ -110,11 +110,13 @@ func InOrder(stacks []Stack) ([]Stack, error) {
 
 // StackPlan is a change set: what would change in a stack, in words.
 type StackPlan struct {
-	Stack     string        `json:"stack"`
-	StackID   string        `json:"stackId,omitempty"`
-	ChangeSet string        `json:"changeSet,omitempty"`
-	Create    bool          `json:"create,omitempty"`
-	Changes   []StackChange `json:"changes,omitempty"`
+	Stack     string `json:"stack"`
+	StackID   string `json:"stackId,omitempty"`
+	ChangeSet string `json:"changeSet,omitempty"`
+	Create    bool   `json:"create,omitempty"`
+	// Role is what CloudFormation takes for the stack.
+	Role    string        `json:"role,omitempty"`
+	Changes []StackChange `json:"changes,omitempty"`
 	// Unknown says why the changes cannot be told yet: a stack that it needs is not there.
 	Unknown string `json:"unknown,omitempty"`
 }

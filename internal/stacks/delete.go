@@ -27,12 +27,8 @@ func (c *Client) Delete(ctx context.Context, nameOrID, role string, progress fun
 		if err := c.empty(ctx, aws.ToString(stack.StackId)); err != nil {
 			return result, err
 		}
-		in := &cloudformation.DeleteStackInput{StackName: stack.StackId}
-		if role != "" {
-			in.RoleARN = aws.String(role)
-		}
-		if _, err := c.API.DeleteStack(ctx, in); err != nil {
-			return result, classify(err, "deleting stack "+result.Stack)
+		if err := c.delete(ctx, *stack, role); err != nil {
+			return result, err
 		}
 	}
 	ended, events, err := c.follow(ctx, aws.ToString(stack.StackId), progress)
@@ -51,6 +47,15 @@ func (c *Client) Delete(ctx context.Context, nameOrID, role string, progress fun
 			result.Stack, resource, reason, nextDeletion(reason), result.Stack)
 	}
 	return result, nil
+}
+
+func (c *Client) delete(ctx context.Context, stack types.Stack, role string) error {
+	in := &cloudformation.DeleteStackInput{StackName: stack.StackId}
+	if role != "" {
+		in.RoleARN = aws.String(role)
+	}
+	_, err := c.API.DeleteStack(ctx, in)
+	return classify(err, "deleting stack "+aws.ToString(stack.StackName))
 }
 
 // idle waits until nothing but a deletion goes on in a stack.

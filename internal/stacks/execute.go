@@ -18,7 +18,7 @@ import (
 // Execute carries a proposal out and follows the stack's events to the end. Executing again what was executed
 // follows it. A creation that fails is removed again, an update that fails is rolled back by CloudFormation;
 // either way the error has type StackFailed and names resource, reason and next step.
-func (c *Client) Execute(ctx context.Context, plan delivery.StackPlan, role string, progress func(delivery.StackEvent)) (delivery.StackResult, error) {
+func (c *Client) Execute(ctx context.Context, plan delivery.StackPlan, progress func(delivery.StackEvent)) (delivery.StackResult, error) {
 	result := delivery.StackResult{Stack: plan.Stack}
 	if plan.Empty() {
 		stack, err := c.find(ctx, plan.Stack)
@@ -49,7 +49,7 @@ func (c *Client) Execute(ctx context.Context, plan delivery.StackPlan, role stri
 	if stack.StackStatus == types.StackStatusCreateComplete || stack.StackStatus == types.StackStatusUpdateComplete {
 		return result, nil
 	}
-	return result, c.explain(ctx, stack, events, role, progress)
+	return result, c.explain(ctx, stack, events, plan.Role, progress)
 }
 
 // executed tells whether a stack was made from a proposal before.
@@ -208,6 +208,8 @@ func nextStep(reason string) string {
 		return "remove what is no longer needed or ask for a higher quota in Service Quotas, and provision again"
 	case has("not authorized", "accessdenied", "access denied", "insufficientprivileges", "is unable to assume"):
 		return "give the role that provisions this permission, and provision again"
+	case has("must be ready", "invalid state"):
+		return "something else changes the environment now: wait until it is Ready, and provision again"
 	case has("not empty"):
 		return "empty it, and try again"
 	case has("no solution stack"):

@@ -36,6 +36,7 @@ func (c *Client) Propose(ctx context.Context, wanted delivery.Stack, how Proposa
 		plan.Unknown = unknown
 		return plan, err
 	}
+	plan.Role = wanted.Role
 	kind, err := c.ready(ctx, wanted, how, progress)
 	if err != nil {
 		return plan, err
@@ -264,10 +265,7 @@ func (c *Client) discard(ctx context.Context, plan delivery.StackPlan) error {
 	if err != nil || stack == nil || stack.StackStatus != types.StackStatusReviewInProgress {
 		return err
 	}
-	if _, err := c.API.DeleteStack(ctx, &cloudformation.DeleteStackInput{StackName: stack.StackId}); err != nil {
-		return classify(err, "discarding stack "+plan.Stack)
-	}
-	return nil
+	return c.delete(ctx, *stack, plan.Role)
 }
 
 // gone tells whether a change set is there no more.

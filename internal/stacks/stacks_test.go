@@ -3,6 +3,7 @@ package stacks_test
 import (
 	"context"
 	"errors"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -60,7 +61,7 @@ func (a *account) propose(stack delivery.Stack) delivery.StackPlan {
 // provision brings a stack about.
 func (a *account) provision(stack delivery.Stack) (delivery.StackResult, error) {
 	a.Helper()
-	return a.Execute(a.Context(), a.propose(stack), stack.Role, a.note)
+	return a.Execute(a.Context(), a.propose(stack), a.note)
 }
 
 func shipped(t *testing.T, name, template string, parameters map[string]string) delivery.Stack {
@@ -95,13 +96,13 @@ func TestAStackIsProposedInWordsAndThenMade(t *testing.T) {
 	assert.True(t, plan.Create)
 	assert.Contains(t, texts(plan), "add Bucket (S3::Bucket)\n")
 	assert.False(t, plan.Grave())
-	result, err := a.Execute(t.Context(), plan, "", a.note)
+	result, err := a.Execute(t.Context(), plan, a.note)
 	require.NoError(t, err)
 	assert.Equal(t, "CREATE_COMPLETE", result.Status)
 	assert.NotEmpty(t, result.Outputs["Bucket"])
 	assert.Contains(t, a.events, "Bucket create complete")
 
-	again, err := a.Execute(t.Context(), plan, "", a.note)
+	again, err := a.Execute(t.Context(), plan, a.note)
 	require.NoError(t, err, "what was executed is followed, not executed again")
 	assert.Equal(t, result.Outputs, again.Outputs)
 	assert.True(t, a.propose(pipeline(t)).Empty(), "nothing differs any more")
@@ -224,7 +225,7 @@ func TestAChangeThatNoLongerFitsIsNotCarriedOut(t *testing.T) {
 	a := fresh(t)
 	plan := a.propose(pipeline(t))
 	require.NoError(t, a.Discard(t.Context(), plan))
-	_, err := a.Execute(t.Context(), plan, "", a.note)
+	_, err := a.Execute(t.Context(), plan, a.note)
 	assert.ErrorContains(t, err, "somebody changed it after this change was proposed")
 }
 
@@ -273,6 +274,70 @@ func TestDriftIsToldPropertyByProperty(t *testing.T) {
 	}, 30*time.Second, 10*time.Millisecond)
 	require.Len(t, drift.Differences, 1)
 	assert.Regexp(t, `^Environment shop-staging/OptionSettings/\d+/Value is "1" instead of "2"$`, drift.Differences[0])
+}
+
+// deletions remembers the roles with which stacks were deleted.
+type deletions struct {
+	stacks.API
+	roles []string
+}
+
+func (d *deletions) DeleteStack(ctx context.Context, in *cloudformation.DeleteStackInput, options ...func(*cloudformation.Options)) (*cloudformation.DeleteStackOutput, error) {
+	d.roles = append(d.roles, sdk.ToString(in.RoleARN))
+	return d.API.DeleteStack(ctx, in, options...)
+}
+
+func TestEveryDeletionOfAStackIsByItsRole(t *testing.T) {
+	const role = "arn:aws:iam::000000000000:role/gravity/provision"
+	a := fresh(t)
+	seen := &deletions{API: a.API}
+	a.API = seen
+	stack := pipeline(t)
+	stack.Role = role
+	require.NoError(t, a.Discard(t.Context(), a.propose(stack)))
+	require.NoError(t, a.server.SetFaults(aws.Faults{Stacks: []faults.Stack{{Resource: "Key", Action: "create", Reason: "no"}}}))
+	_, err := a.provision(stack)
+	require.Error(t, err)
+	require.NoError(t, a.server.SetFaults(aws.Faults{}))
+	_, err = a.provision(stack)
+	require.NoError(t, err)
+	_, err = a.Delete(t.Context(), stack.Name, role, a.note)
+	require.NoError(t, err)
+	assert.Equal(t, []string{role, role, role}, seen.roles, "a proposal discarded, a failed creation removed, a deletion: without the role, the deployer may not")
+}
+
+func TestANameThatBeanstalkHasAlreadyIsTaken(t *testing.T) {
+	a := fresh(t)
+	_, err := a.provision(pipeline(t))
+	require.NoError(t, err)
+	_, err = a.provision(environment(t))
+	require.NoError(t, err)
+	second := environment(t)
+	second.Name, second.Parameters["CreateApplication"] = "shop-second", "false"
+	_, err = a.provision(second)
+	assert.ErrorContains(t, err, "stack shop-second: Environment (AWS::ElasticBeanstalk::Environment) failed: ")
+	assert.ErrorContains(t, err, "shop-staging already exists")
+	assert.ErrorContains(t, err, "what was made is removed again; the name is taken: choose another one, or remove what has it, and provision again")
+	_, there, err := a.Outputs(t.Context(), "shop-staging")
+	require.NoError(t, err)
+	assert.True(t, there, "the one that has the name is untouched")
+}
+
+func TestALimitOfTheAccountIsNamed(t *testing.T) {
+	a := fresh(t)
+	api := elasticbeanstalk.NewFromConfig(a.server.Config())
+	for n := 0; ; n++ {
+		_, err := api.CreateApplication(t.Context(), &elasticbeanstalk.CreateApplicationInput{ApplicationName: sdk.String("taken" + strconv.Itoa(n))})
+		if err != nil {
+			require.ErrorContains(t, err, "limit")
+			break
+		}
+	}
+	_, err := a.provision(pipeline(t))
+	require.NoError(t, err)
+	_, err = a.provision(environment(t))
+	assert.ErrorContains(t, err, "Application (AWS::ElasticBeanstalk::Application) failed: You have reached the limit of")
+	assert.ErrorContains(t, err, "ask for a higher quota in Service Quotas")
 }
 
 func TestTroubleOnTheWayIsTriedAgainByItsType(t *testing.T) {
