@@ -22,7 +22,7 @@ import (
 // driftEvery is how often drift is looked for. A look is a few calls a stack.
 const driftEvery = 6 * time.Hour
 
-func driftScheduleID(scope string) string { return "drift/" + scope }
+func driftScheduleID(scope string) string { return "stack-drift/" + scope }
 
 // watch has the stacks looked after by schedule from now on: for drift, and, where they have alarms, so that those learn
 // of freezes. Those that were destroyed no more. A provisioning of some stacks of a file leaves the others as they were.
@@ -146,7 +146,7 @@ func driftViews(ctx context.Context, c client.Client) ([]stackView, error) {
 	var views []stackView
 	seen := map[string]bool{}
 	for _, execution := range found.GetExecutions() { // the newest first
-		var report workflows.DriftReport
+		var report workflows.StackDriftReport
 		of := execution.GetExecution()
 		if err := c.GetWorkflow(ctx, of.GetWorkflowId(), of.GetRunId()).Get(ctx, &report); err != nil {
 			continue // its result is gone; the schedule makes another one

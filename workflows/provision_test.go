@@ -266,7 +266,7 @@ func (s *provisionSuite) TestDriftIsToldStackByStackAndOneThatCannotBeAskedHides
 	}
 	s.env.ExecuteWorkflow(StackDrift, StackDriftInput{Stacks: []string{"pipeline", "staging"}})
 	s.Require().NoError(s.env.GetWorkflowError())
-	var report DriftReport
+	var report StackDriftReport
 	s.Require().NoError(s.env.GetWorkflowResult(&report))
 	s.Equal([]string{"staging"}, report.Drifted())
 	s.Equal("not allowed", report.Stacks[0].Problem)

@@ -19,14 +19,14 @@ type StackDriftInput struct {
 	Stacks []string `json:"stacks"`
 }
 
-// DriftReport is what was found.
-type DriftReport struct {
+// StackDriftReport is what was found.
+type StackDriftReport struct {
 	Stacks []delivery.StackDrift `json:"stacks"`
 	At     time.Time             `json:"at"`
 }
 
 // Drifted lists the stacks that are not as their templates say.
-func (r DriftReport) Drifted() []string {
+func (r StackDriftReport) Drifted() []string {
 	var names []string
 	for _, stack := range r.Stacks {
 		if stack.Status == "DRIFTED" {
@@ -38,8 +38,8 @@ func (r DriftReport) Drifted() []string {
 
 // StackDrift looks once for what was changed by hand in stacks; a schedule starts it. It takes no messages and
 // completes with what it found. A stack that cannot be looked at is part of the report and hides no other.
-func StackDrift(ctx workflow.Context, input StackDriftInput) (DriftReport, error) {
-	report := DriftReport{}
+func StackDrift(ctx workflow.Context, input StackDriftInput) (StackDriftReport, error) {
+	report := StackDriftReport{}
 	for _, name := range input.Stacks {
 		drift := delivery.StackDrift{Stack: name}
 		err := workflow.ExecuteActivity(stackOptions(ctx, time.Hour, "look at "+name), (*activities.Stacks).DetectDrift, activities.DriftInput{Stack: name}).Get(ctx, &drift)
@@ -61,7 +61,7 @@ func StackDrift(ctx workflow.Context, input StackDriftInput) (DriftReport, error
 }
 
 // table is the report as Markdown.
-func (r DriftReport) table() string {
+func (r StackDriftReport) table() string {
 	lines := []string{"| stack | drift | |", "|---|---|---|"}
 	for _, stack := range r.Stacks {
 		lines = append(lines, fmt.Sprintf("| %s | %s | %s |", stack.Stack, stack.Status, plain(stack.Problem+strings.Join(stack.Differences, "; "))))
