@@ -84,7 +84,7 @@ type provisioning struct {
 	input    ProvisionInput
 	status   ProvisionStatus
 	changeID string
-	gate     *gate
+	gate     *stackGate
 	aborted  *Answer
 	stop     workflow.CancelFunc // ends what may be ended at once
 	shown    ProvisionState
@@ -224,7 +224,7 @@ func (p *provisioning) pass(ctx workflow.Context, stack delivery.Stack, status *
 	if stack.Approval == nil {
 		return nil
 	}
-	waiting := &gate{stage: stack.Name}
+	waiting := &stackGate{stack: stack.Name}
 	p.gate = waiting
 	defer func() { p.gate = nil }()
 	p.enter(ctx, status, ProvisionWaiting, outline(plan))

@@ -6,6 +6,15 @@ import (
 	"gravity/internal/delivery"
 )
 
+// stackGate is where a stack's change waits for a person.
+type stackGate struct {
+	stack    string
+	approved *Answer
+	rejected *Answer
+}
+
+func (g *stackGate) answered() bool { return g.approved != nil || g.rejected != nil }
+
 // setupGate lets people answer as at a run's gates: by an update, which refuses a wrong answer at once, and by a
 // signal. The stack is the Stage of the answer.
 func (p *provisioning) setupGate(ctx workflow.Context) error {
@@ -49,17 +58,17 @@ func (p *provisioning) mayAnswer(answer Answer) error {
 		return delivery.Errorf(delivery.InvalidInput, "the provisioning has ended: %s", p.status.State)
 	case p.gate == nil:
 		return delivery.Errorf(delivery.InvalidInput, "no stack waits for an answer now: it is %s", p.status.State)
-	case answer.Stage != "" && answer.Stage != p.gate.stage:
-		return delivery.Errorf(delivery.InvalidInput, "stack %s waits for an answer, not %s", p.gate.stage, answer.Stage)
+	case answer.Stage != "" && answer.Stage != p.gate.stack:
+		return delivery.Errorf(delivery.InvalidInput, "stack %s waits for an answer, not %s", p.gate.stack, answer.Stage)
 	case p.gate.answered():
-		return delivery.Errorf(delivery.InvalidInput, "the change of stack %s has its answer already", p.gate.stage)
+		return delivery.Errorf(delivery.InvalidInput, "the change of stack %s has its answer already", p.gate.stack)
 	default:
 		return nil
 	}
 }
 
 func (p *provisioning) answer(ctx workflow.Context, verb string, answer Answer) {
-	answer.Stage = p.gate.stage
+	answer.Stage = p.gate.stack
 	if verb == ApproveUpdate {
 		p.gate.approved = &answer
 	} else {
