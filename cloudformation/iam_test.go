@@ -172,6 +172,7 @@ func glob(pattern, value string) bool {
 const (
 	shopEnvironment = "arn:aws:elasticbeanstalk:eu-central-1:123456789012:environment/shop/shop-production"
 	shopVersion     = "arn:aws:elasticbeanstalk:eu-central-1:123456789012:applicationversion/shop/shop-1"
+	shopTemplate    = "arn:aws:elasticbeanstalk:eu-central-1:123456789012:configurationtemplate/shop/shop-production-next"
 	ownBundle       = "arn:aws:s3:::artifacts/gravity/shop/shop-1.zip"
 	defaultBundle   = "arn:aws:s3:::elasticbeanstalk-eu-central-1-123456789012/gravity/shop/shop-1.zip"
 )
@@ -180,6 +181,13 @@ const (
 // not here fails the test, and so does one for which the role has no permission.
 var onBeanstalk = map[string][]string{
 	"AbortEnvironmentUpdate":        {shopEnvironment},
+	"CheckDNSAvailability":          {"*"},
+	"CreateConfigurationTemplate":   {shopTemplate},
+	"CreateEnvironment":             {shopEnvironment},
+	"DeleteConfigurationTemplate":   {shopTemplate},
+	"ListTagsForResource":           {shopEnvironment},
+	"SwapEnvironmentCNAMEs":         {shopEnvironment},
+	"TerminateEnvironment":          {shopEnvironment},
 	"CreateApplicationVersion":      {shopVersion},
 	"CreateStorageLocation":         {"*"},
 	"DescribeApplicationVersions":   {shopVersion},
@@ -217,7 +225,7 @@ func methods[T any]() []string {
 
 func TestTheDeployersRoleAllowsEveryCallThatTheWorkerMakes(t *testing.T) {
 	for _, kms := range []string{"false", "true"} {
-		role := deployer(t, map[string]string{"ApplicationName": "shop", "UseKmsKey": kms})
+		role := deployer(t, map[string]string{"ApplicationName": "shop", "UseKmsKey": kms, "AllowBlueGreen": "true"})
 		for _, name := range methods[beanstalk.API]() {
 			require.Contains(t, onBeanstalk, name, "a call of beanstalk.API that this test does not know")
 			for _, resource := range onBeanstalk[name] {

@@ -61,13 +61,13 @@ func (f bootstrapFlags) check() error {
 		return wrongUse("--webhook-url, --secret-file and --github-token-file are needed to register the webhook; --no-webhook registers none")
 	case err != nil || address.Host == "" || address.User != nil || strings.Trim(address.Path, "/") != "" || address.RawQuery != "":
 		return wrongUse("--webhook-url is %q: it is an address like https://gravity.example.com, without a path", f.webhookURL)
-	case address.Scheme != "https" && !loopback(address.Hostname()):
+	case address.Scheme != "https" && !onThisMachine(address.Hostname()):
 		return wrongUse("--webhook-url is %q: a webhook goes over https", f.webhookURL)
 	}
 	return nil
 }
 
-func loopback(host string) bool { return host == "localhost" || host == "127.0.0.1" || host == "::1" }
+func onThisMachine(host string) bool { return host == "localhost" || host == "127.0.0.1" || host == "::1" }
 
 // bootstrapped is the JSON answer of bootstrap.
 type bootstrapped struct {

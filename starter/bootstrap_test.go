@@ -157,7 +157,7 @@ func TestOneCommandGoesFromNothingToServingAndAgainAfterADestruction(t *testing.
 	w := freshAccount(t, nil)
 	registered, api := gitHub(t)
 	arguments := w.bootstrapArguments(api)
-	got := w.starter(arguments...)
+	got := w.program(arguments...)
 	require.Equal(t, exitSuccess, got.code, got.stdout+got.stderr)
 	first := w.serving()
 	assert.Contains(t, first["site-production"], "<h1>Automation for the people</h1>")
@@ -165,7 +165,7 @@ func TestOneCommandGoesFromNothingToServingAndAgainAfterADestruction(t *testing.
 	assert.Contains(t, got.stdout, "GitHub's ping arrived at "+w.receiver)
 	stacks := w.stackNames()
 
-	again := w.starter(append(arguments, "-o", "json")...)
+	again := w.program(append(arguments, "-o", "json")...)
 	require.Equal(t, exitSuccess, again.code, again.stderr)
 	done := as[bootstrapped](t, again.stdout)
 	for _, stack := range done.Stacks.Stacks {
@@ -174,13 +174,13 @@ func TestOneCommandGoesFromNothingToServingAndAgainAfterADestruction(t *testing.
 	assert.Len(t, registered.all, 1, "a webhook is not registered twice")
 	assert.Equal(t, 2, w.updates(), "and nothing is deployed twice")
 
-	gone := w.starter("destroy", "--all", "--confirm", everyStack)
+	gone := w.program("destroy", "--all", "--confirm", everyStack)
 	require.Equal(t, exitSuccess, gone.code, gone.stdout+gone.stderr)
 	assert.Empty(t, w.stackNames())
 	objects := w.platform.Calls()["S3 DELETE"]
 	assert.Positive(t, objects, "the bundle was in the bucket")
 
-	rebuilt := w.starter(arguments...)
+	rebuilt := w.program(arguments...)
 	require.Equal(t, exitSuccess, rebuilt.code, rebuilt.stdout+rebuilt.stderr)
 	assert.Equal(t, first, w.serving(), "the same version, and the same page")
 	assert.Equal(t, stacks, w.stackNames())
@@ -218,7 +218,7 @@ func TestABootstrapThatIsKilledAtTenPointsGetsThereAllTheSame(t *testing.T) {
 		}
 	}
 	w.startWorkerProcess()
-	got := w.starter(arguments[:len(arguments)-4]...)
+	got := w.program(arguments[:len(arguments)-4]...)
 	require.Equal(t, exitSuccess, got.code, got.stdout+got.stderr)
 	assert.Len(t, w.serving(), 2)
 	calls := w.platform.Calls()
@@ -239,7 +239,7 @@ func TestWithAWSsDurationsTheWholeTakesUnderAnHour(t *testing.T) {
 		o.Settle = delivery.Duration(20 * time.Second)
 	})
 	_, api := gitHub(t)
-	got := w.starter(append(w.bootstrapArguments(api), "-o", "json")...)
+	got := w.program(append(w.bootstrapArguments(api), "-o", "json")...)
 	require.Equal(t, exitSuccess, got.code, got.stdout+got.stderr)
 	done := as[bootstrapped](t, got.stdout)
 	var sum time.Duration

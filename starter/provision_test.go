@@ -79,7 +79,7 @@ func freshAccount(t *testing.T, change func(*stackOptions)) *world {
 }
 
 // starter runs the program against the world.
-func (w *world) starter(arguments ...string) ended {
+func (w *world) program(arguments ...string) ended {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(w.t.Context(), 4*time.Minute)
 	defer cancel()
@@ -101,7 +101,7 @@ func (w *world) stackNames() map[string]string {
 
 func TestAPlanShowsWhatWouldChangeAndChangesNothing(t *testing.T) {
 	w := freshAccount(t, nil)
-	got := w.starter("provision", "--plan")
+	got := w.program("provision", "--plan")
 	require.Equal(t, exitSuccess, got.code, got.stderr)
 	assert.Contains(t, got.stdout, "- add Bucket (S3::Bucket)")
 	assert.Contains(t, got.stdout, "cannot be told yet: parameter ArtifactBucket: stack gravity-site is not there yet")
@@ -112,7 +112,7 @@ func TestAPlanShowsWhatWouldChangeAndChangesNothing(t *testing.T) {
 
 func TestStacksAreProvisionedWatchedForDriftChangedWithApprovalAndDestroyed(t *testing.T) {
 	w := freshAccount(t, nil)
-	got := w.starter("provision")
+	got := w.program("provision")
 	require.Equal(t, exitSuccess, got.code, got.stdout+got.stderr)
 	assert.Contains(t, got.stdout, "Bucket create complete")
 	assert.Contains(t, got.stdout, "${gravity-site-staging.Address}")
@@ -120,7 +120,7 @@ func TestStacksAreProvisionedWatchedForDriftChangedWithApprovalAndDestroyed(t *t
 		"gravity-site-production": "CREATE_COMPLETE", "gravity-site-alarms": "CREATE_COMPLETE"}, w.stackNames())
 	w.record(delivery.ProvisionID("gravity-site"), workflows.ProvisionWorkflow, "four-stacks")
 
-	got = w.starter("provision", "-o", "json")
+	got = w.program("provision", "-o", "json")
 	require.Equal(t, exitSuccess, got.code, got.stderr)
 	lines := strings.Split(strings.TrimSpace(got.stdout), "\n")
 	for _, stack := range as[provisionView](t, lines[len(lines)-1]).Stacks {
@@ -146,7 +146,7 @@ func (w *world) drifts() {
 	assert.Equal(w.t, "gravity-site gravity-site-alarms gravity-site-production gravity-site-staging", scheduled(described))
 	require.NoError(w.t, handle.Trigger(w.t.Context(), client.ScheduleTriggerOptions{}))
 	w.eventually("status shows the drift", func() bool {
-		got := w.starter("status")
+		got := w.program("status")
 		return got.code == exitSuccess && strings.Contains(got.stdout, `is "9" instead of "4"`)
 	})
 	found, err := w.client.ListWorkflow(w.t.Context(), &workflowservice.ListWorkflowExecutionsRequest{Query: "WorkflowType = '" + workflows.StackDriftWorkflow + "'"})
@@ -174,24 +174,24 @@ func (w *world) changesWithApproval() {
 	id := delivery.ProvisionID("gravity-site")
 
 	done := make(chan ended, 1)
-	go func() { done <- w.starter("provision") }()
+	go func() { done <- w.program("provision") }()
 	waiting := func() bool {
 		var status workflows.ProvisionStatus
 		return query(w.t.Context(), w.client, id, &status) == nil && status.State == workflows.ProvisionWaiting
 	}
 	w.eventually("it waits", waiting)
-	got := w.starter("approve", id, "--stage", "gravity-site", "--reason", "wrong one")
+	got := w.program("approve", id, "--stage", "gravity-site", "--reason", "wrong one")
 	assert.Contains(w.t, got.stderr, "stack gravity-site-production waits for an answer, not gravity-site")
-	got = w.starter("reject", id, "--reason", "not today")
+	got = w.program("reject", id, "--reason", "not today")
 	require.Equal(w.t, exitSuccess, got.code, got.stderr)
 	rejected := <-done
 	assert.Equal(w.t, exitFailed, rejected.code)
 	assert.Contains(w.t, rejected.stderr, "not today")
 	w.record(id, workflows.ProvisionWorkflow, "rejected")
 
-	go func() { done <- w.starter("provision") }()
+	go func() { done <- w.program("provision") }()
 	w.eventually("it waits again", waiting)
-	got = w.starter("approve", id, "--reason", "read it")
+	got = w.program("approve", id, "--reason", "read it")
 	require.Equal(w.t, exitSuccess, got.code, got.stderr)
 	approved := <-done
 	assert.Equal(w.t, exitSuccess, approved.code, approved.stderr)
@@ -201,11 +201,11 @@ func (w *world) changesWithApproval() {
 // destroys deletes what there is, once its name was typed.
 func (w *world) destroys() {
 	w.t.Helper()
-	got := w.starter("destroy", "gravity-site-alarms")
+	got := w.program("destroy", "gravity-site-alarms")
 	assert.Equal(w.t, exitUsage, got.code)
 	assert.Contains(w.t, got.stderr, `nothing was deleted: confirm with --confirm "gravity-site-alarms"`)
 	all := "gravity-site gravity-site-staging gravity-site-production gravity-site-alarms"
-	got = w.starter("destroy", "--all", "--confirm", all)
+	got = w.program("destroy", "--all", "--confirm", all)
 	require.Equal(w.t, exitSuccess, got.code, got.stdout+got.stderr)
 	assert.Empty(w.t, w.stackNames())
 	_, err := w.client.ScheduleClient().GetHandle(w.t.Context(), driftScheduleID("gravity-site")).Describe(w.t.Context())
@@ -242,7 +242,7 @@ func TestAFreezeReachesTheAlarmThatTellsOfIt(t *testing.T) {
 	metrics := &heard{told: map[string]float64{}}
 	w := freshAccount(t, func(o *stackOptions) { o.Metrics = metrics })
 	_, api := gitHub(t)
-	got := w.starter(w.bootstrapArguments(api)...)
+	got := w.program(w.bootstrapArguments(api)...)
 	require.Equal(t, exitSuccess, got.code, got.stderr)
 	report := func(wanted float64) {
 		t.Helper()
@@ -253,9 +253,9 @@ func TestAFreezeReachesTheAlarmThatTellsOfIt(t *testing.T) {
 		})
 	}
 	report(0)
-	require.Equal(t, exitSuccess, w.starter("freeze", "site-production", "--reason", "the database moves").code)
+	require.Equal(t, exitSuccess, w.program("freeze", "site-production", "--reason", "the database moves").code)
 	report(1)
-	require.Equal(t, exitSuccess, w.starter("thaw", "site-production").code)
+	require.Equal(t, exitSuccess, w.program("thaw", "site-production").code)
 	report(0)
 	assert.Equal(t, -1.0, metrics.of("site-staging"), "which has no alarms")
 	found, err := w.client.ListWorkflow(t.Context(), &workflowservice.ListWorkflowExecutionsRequest{
@@ -268,13 +268,13 @@ func TestAStackThatFailsEndsWith1AndSaysResourceReasonAndNextStep(t *testing.T) 
 	w := freshAccount(t, func(o *stackOptions) {
 		o.Faults.Stacks = []faults.Stack{{Stack: "gravity-site-staging", Resource: "InstanceProfile", Action: "create", Reason: "LimitExceeded: 1000 instance profiles"}}
 	})
-	got := w.starter("provision")
+	got := w.program("provision")
 	assert.Equal(t, exitFailed, got.code)
 	assert.Contains(t, got.stderr, "stack gravity-site-staging: InstanceProfile (AWS::IAM::InstanceProfile) failed: LimitExceeded: 1000 instance profiles; "+
 		"what was made is removed again; remove what is no longer needed or ask for a higher quota in Service Quotas, and provision again")
 	assert.Equal(t, map[string]string{"gravity-site": "CREATE_COMPLETE"}, w.stackNames())
 	w.record(delivery.ProvisionID("gravity-site"), workflows.ProvisionWorkflow, "failed")
 	require.NoError(t, w.platform.SetFaults(aws.Faults{}))
-	got = w.starter("provision")
+	got = w.program("provision")
 	assert.Equal(t, exitSuccess, got.code, got.stderr)
 }
