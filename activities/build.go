@@ -11,6 +11,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -21,6 +22,7 @@ import (
 	"gravity/internal/cache"
 	"gravity/internal/delivery"
 	"gravity/internal/source"
+	"gravity/internal/stacks"
 )
 
 // Build has the steps that share a worker's disk: Checkout answers with the task queue of the worker that took
@@ -37,6 +39,8 @@ type Build struct {
 	Sandbox Sandbox
 	// Builder is a URI that names the fleet in the provenance of bundles, and BuilderVersion its program's version.
 	Builder, BuilderVersion string
+	// Stacks tell the bucket where a pipeline names it by a stack's output.
+	Stacks *stacks.Client
 	// TaskQueue is this worker's own.
 	TaskQueue string
 	// Beat is how often a step that works shows that it lives; several times within any heartbeat
@@ -192,8 +196,11 @@ func partOf(workspace Workspace) string {
 // treeOf is where the whole repository lies.
 func treeOf(workspace Workspace) string { return filepath.Join(workspace.Directory, treeDirectory) }
 
-// bucketFor is the bucket that a pipeline names, or Beanstalk's own.
+// bucketFor is the bucket that a pipeline names, itself or as the output of a stack, or Beanstalk's own.
 func (b *Build) bucketFor(ctx context.Context, named string) (string, error) {
+	if strings.HasPrefix(named, "${") {
+		return b.Stacks.Resolve(ctx, named)
+	}
 	if named != "" {
 		return named, nil
 	}

@@ -31,6 +31,9 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 
+	// One JSON object a line, on the standard output: what CloudWatch takes apart by itself.
+	log := slog.New(slog.NewJSONHandler(os.Stdout, nil))
+	slog.SetDefault(log)
 	port := os.Getenv("PORT")
 	if port == "" {
 		port = "5000"
@@ -38,7 +41,8 @@ func main() {
 	listener, err := net.Listen("tcp", ":"+port)
 	if err == nil {
 		slog.Info("the site is up", "address", listener.Addr().String(), "version", version, "revision", revision)
-		err = serve(ctx, listener, newSite(*page, version, revision))
+		handler := newSite(*page, version, revision)
+		err = serve(ctx, listener, logged(log, secured(os.Getenv("HTTPS_REDIRECT") == "true", handler)))
 	}
 	if err != nil {
 		slog.Error("the site cannot go on", "error", err)
@@ -65,6 +69,7 @@ func serve(ctx context.Context, listener net.Listener, handler http.Handler) err
 		return err
 	case <-ctx.Done():
 	}
+	slog.Info("stopping; requests under way are answered first", "within", drain.String())
 	// The context that ended may not bound the end.
 	draining, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
 	defer cancel()

@@ -36,7 +36,7 @@ func newSite(path, version, revision string) http.Handler {
 	all := http.NewServeMux()
 	all.HandleFunc("GET /health", s.serveHealth)
 	all.Handle("/", s.pages)
-	return secured(all)
+	return all
 }
 
 func (s *site) servePage(w http.ResponseWriter, _ *http.Request) {
@@ -111,15 +111,4 @@ func text(page []byte) string {
 		return ""
 	}
 	return strings.Join(strings.Fields(html.UnescapeString(tag.ReplaceAllString(string(inner[1]), " "))), " ")
-}
-
-// secured sets what every answer of a static site can promise.
-func secured(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		header := w.Header()
-		header.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
-		header.Set("Referrer-Policy", "no-referrer")
-		header.Set("X-Content-Type-Options", "nosniff")
-		next.ServeHTTP(w, r)
-	})
 }

@@ -39,6 +39,9 @@ if no other of it is going on. A deployment that belongs to no run, such as a ro
 			if strings.HasPrefix(first(arguments), deploymentPrefix) {
 				return g.abortDeployment(ctx, c, first(arguments), answer)
 			}
+			if id, provisioning := provisionOf(first(arguments)); provisioning {
+				return g.abortProvision(ctx, c, id, answer)
+			}
 			return g.abortRun(ctx, c, first(arguments), answer, wait)
 		},
 	}

@@ -52,6 +52,9 @@ func (g *globals) answer(ctx context.Context, verb, argument string, answer work
 	if err != nil {
 		return err
 	}
+	if id, provisioning := provisionOf(argument); provisioning {
+		return g.answerProvision(ctx, c, id, verb, answer)
+	}
 	run, err := g.resolveRun(ctx, c, argument, current)
 	if err != nil {
 		return err

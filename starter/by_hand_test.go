@@ -14,13 +14,6 @@ import (
 	"gravity/workflows"
 )
 
-// starter runs the whole program against the world.
-func (w *world) starter(arguments ...string) ended {
-	w.t.Helper()
-	b := bench{t: w.t}
-	return b.starter(append([]string{"--address", w.temporal.Address(), "--config", w.configPath()}, arguments...)...)
-}
-
 // byHand: somebody brings staging to another version behind Gravity's back.
 func (w *world) byHand(label string) {
 	w.t.Helper()

@@ -24,6 +24,7 @@ func main() {
 var commands = []func(*globals) *cobra.Command{
 	newDeploy, newRetry, newStatus, newWatch, newLogs,
 	newApprove, newReject, newAbort, newRollback, newFreeze, newThaw,
+	newProvision, newDestroy, newBootstrap,
 	newServe, newValidate, newUp,
 }
 

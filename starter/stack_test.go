@@ -139,6 +139,16 @@ func (w *world) release() {
 	require.Equal(w.t, workflows.StateSucceeded, status.State, status.Detail)
 }
 
+// starter runs the whole program against the world.
+func (w *world) starter(arguments ...string) ended {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(w.t.Context(), 4*time.Minute)
+	defer cancel()
+	var stdout, stderr bytes.Buffer
+	code := runAt(ctx, 20*time.Millisecond, append(arguments, "--address", w.temporal.Address(), "--config", w.configPath()), &stdout, &stderr)
+	return ended{code, stdout.String(), stderr.String()}
+}
+
 // push commits a change and pushes it; the webhook starts the run, whose ID it gives.
 func (w *world) push(message string, change func(*git.Working) error) string {
 	w.t.Helper()

@@ -79,6 +79,8 @@ const (
 type overview struct {
 	Runs         []listed          `json:"runs"`
 	Environments []environmentView `json:"environments"`
+	// Stacks are the results of the last looks for drift.
+	Stacks []stackView `json:"stacks,omitempty"`
 }
 
 func (g *globals) overview(ctx context.Context, c client.Client) error {
@@ -93,8 +95,15 @@ func (g *globals) overview(ctx context.Context, c client.Client) error {
 	slices.SortStableFunc(runs, func(a, b listed) int { return b.StartedAt.Compare(a.StartedAt) })
 	slices.Sort(ids)
 	all := overview{Runs: runs[:min(len(runs), shownRuns)], Environments: g.askAll(ctx, c, ids[:min(len(ids), shownEnvironments)])}
+	if all.Stacks, err = driftViews(ctx, c); err != nil {
+		return g.explain(err, "listing looks for drift")
+	}
 	return g.show(all, func(w io.Writer) {
 		s := styleOf(w)
+		renderStacks(w, all.Stacks, s)
+		if len(all.Stacks) > 0 {
+			printf(w, "\n")
+		}
 		renderEnvironments(w, all.Environments, s)
 		if len(all.Environments) > 0 {
 			printf(w, "\n")

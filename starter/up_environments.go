@@ -17,6 +17,9 @@ import (
 // createEnvironments creates the application and the environments that the pipeline names, where
 // they are not there yet, as an operator would on AWS.
 func (s *stack) createEnvironments(ctx context.Context) error {
+	if s.options.Bare {
+		return nil
+	}
 	api := elasticbeanstalk.NewFromConfig(s.platform.Config())
 	platform := beanstalk.New(s.platform.Config(), s.options.Worker)
 	for _, pipeline := range s.config.Pipelines {

@@ -19,10 +19,12 @@ import (
 	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/worker"
 
+	"gravity/activities"
 	"gravity/internal/beanstalk"
 	"gravity/internal/config"
 	"gravity/internal/delivery"
 	"gravity/internal/local/aws"
+	platformclock "gravity/internal/local/aws/clock"
 	"gravity/internal/local/git"
 	"gravity/internal/local/temporal"
 	"gravity/internal/webhook"
@@ -45,12 +47,18 @@ type stackOptions struct {
 	Seed uint64
 	// Steady and Settle replace the site's own when they are set: local instances are quick to judge.
 	Steady, Settle delivery.Duration
+	// Bare leaves the account as a fresh one is: without application and environments.
+	Bare bool
+	// Clock of the platform; the machine's when nil.
+	Clock platformclock.Clock
 	// NoWorker leaves the worker out, for tests that run it as a process of its own.
 	NoWorker bool
 	// Versioning is set by tests that run the worker as part of a Worker Deployment.
 	Versioning worker.DeploymentOptions
-	Progress   func(string)
-	Log        *slog.Logger
+	// Metrics is where freezes are told; the stand-in has no metrics.
+	Metrics  activities.MetricsAPI
+	Progress func(string)
+	Log      *slog.Logger
 }
 
 // stack is everything on one machine: Temporal, AWS, a git host, the webhook receiver and a worker.
@@ -124,7 +132,7 @@ func (s *stack) startPlatform(ctx context.Context) error {
 	var err error
 	s.platform, err = aws.Start(ctx, aws.Options{
 		DataDir: filepath.Join(s.options.Directory, "aws"), Addr: loopback(s.options.AWSPort),
-		Pace: s.options.Platform, Faults: s.options.Faults, Seed: s.options.Seed, Log: s.options.Log,
+		Clock: s.options.Clock, Pace: s.options.Platform, Faults: s.options.Faults, Seed: s.options.Seed, Log: s.options.Log,
 	})
 	if err != nil {
 		return err
@@ -170,7 +178,8 @@ func (s *stack) configure(context.Context) error {
 	s.config = file
 	text, err := yaml.Marshal(struct {
 		Pipelines []delivery.Pipeline `yaml:"pipelines"`
-	}{file.Pipelines})
+		Stacks    []delivery.Stack    `yaml:"stacks,omitempty"`
+	}{file.Pipelines, file.Stacks})
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", file.Path, err)
 	}
@@ -212,7 +221,7 @@ func (s *stack) startWorker(ctx context.Context) error {
 		return nil
 	}
 	polling, err := process.Start(process.Options{
-		Temporal: s.client, AWS: s.platform.Config(), Directory: filepath.Join(s.options.Directory, "worker"),
+		Temporal: s.client, AWS: s.platform.Config(), Metrics: s.options.Metrics, Directory: filepath.Join(s.options.Directory, "worker"),
 		Pace: s.options.Worker, LocalRepositories: true, CommandsAsWorker: true, Versioning: s.options.Versioning, Grace: 5 * time.Second, Log: s.options.Log,
 	})
 	if err != nil {

@@ -119,7 +119,7 @@ func (r *run) take(ctx workflow.Context, verb string, answer Answer) error {
 	}
 	if !r.approval.names(answer.By) {
 		asked := r.approval
-		if err := r.belongs(ctx, asked, answer.By); err != nil {
+		if err := asked.belongs(ctx, answer.By); err != nil {
 			return err
 		}
 		if r.approval != asked {

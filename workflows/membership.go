@@ -11,9 +11,9 @@ import (
 
 // belongs asks, at the moment of the answer, whether somebody is in one of the teams that may answer:
 // who left a team yesterday approves nothing today.
-func (r *run) belongs(ctx workflow.Context, asked *approval, login string) error {
+func (a *approval) belongs(ctx workflow.Context, login string) error {
 	var github *activities.GitHub
-	for _, team := range asked.rule.Teams {
+	for _, team := range a.rule.Teams {
 		var found activities.Membership
 		err := workflow.ExecuteActivity(answerOptions(ctx, "is "+login+" in "+team), github.IsMember, activities.IsMemberInput{
 			Team: team, Login: login,
@@ -26,5 +26,5 @@ func (r *run) belongs(ctx workflow.Context, asked *approval, login string) error
 		}
 	}
 	return delivery.Errorf(delivery.InvalidInput, "%s is in none of the teams that may answer at the gate of %s: %s",
-		login, asked.stage, strings.Join(asked.rule.Teams, ", "))
+		login, a.stage, strings.Join(a.rule.Teams, ", "))
 }

@@ -13,6 +13,9 @@ func Register(registry worker.WorkflowRegistry) {
 	registry.RegisterWorkflowWithOptions(Pipeline, workflow.RegisterOptions{Name: PipelineWorkflow, VersioningBehavior: pinned})
 	registry.RegisterWorkflowWithOptions(Deployment, workflow.RegisterOptions{Name: DeploymentWorkflow, VersioningBehavior: pinned})
 	registry.RegisterWorkflowWithOptions(Drift, workflow.RegisterOptions{Name: DriftWorkflow, VersioningBehavior: workflow.VersioningBehaviorAutoUpgrade})
+	registry.RegisterWorkflowWithOptions(Provision, workflow.RegisterOptions{Name: ProvisionWorkflow, VersioningBehavior: pinned})
+	registry.RegisterWorkflowWithOptions(StackDrift, workflow.RegisterOptions{Name: StackDriftWorkflow, VersioningBehavior: pinned})
+	registry.RegisterWorkflowWithOptions(FreezeReport, workflow.RegisterOptions{Name: FreezeReportWorkflow, VersioningBehavior: pinned})
 	registry.RegisterWorkflowWithOptions(Environment, workflow.RegisterOptions{
 		Name: EnvironmentWorkflow, VersioningBehavior: workflow.VersioningBehaviorAutoUpgrade,
 	})

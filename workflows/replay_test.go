@@ -37,7 +37,7 @@ func TestRecordedHistoriesReplay(t *testing.T) {
 			require.NoError(t, replayer.ReplayWorkflowHistory(nil, history))
 		})
 	}
-	for _, name := range []string{PipelineWorkflow, EnvironmentWorkflow, DeploymentWorkflow} {
+	for _, name := range []string{PipelineWorkflow, EnvironmentWorkflow, DeploymentWorkflow, ProvisionWorkflow, StackDriftWorkflow, FreezeReportWorkflow} {
 		require.True(t, workflows[name], "workflow %s has a recorded history", name)
 	}
 }
@@ -46,4 +46,7 @@ func registerForReplay(replayer worker.WorkflowReplayer) {
 	replayer.RegisterWorkflowWithOptions(Pipeline, workflow.RegisterOptions{Name: PipelineWorkflow})
 	replayer.RegisterWorkflowWithOptions(Environment, workflow.RegisterOptions{Name: EnvironmentWorkflow})
 	replayer.RegisterWorkflowWithOptions(Deployment, workflow.RegisterOptions{Name: DeploymentWorkflow})
+	replayer.RegisterWorkflowWithOptions(Provision, workflow.RegisterOptions{Name: ProvisionWorkflow})
+	replayer.RegisterWorkflowWithOptions(StackDrift, workflow.RegisterOptions{Name: StackDriftWorkflow})
+	replayer.RegisterWorkflowWithOptions(FreezeReport, workflow.RegisterOptions{Name: FreezeReportWorkflow})
 }

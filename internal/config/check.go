@@ -31,6 +31,7 @@ func (d *decoder) check(file File, o options) {
 			d.checkHealth(stage, at)
 		}
 	}
+	d.checkStacks(file.Stacks)
 }
 
 // checkMatrix reports variables that are there twice, and matrices that nobody's workers would get through.
@@ -50,6 +51,27 @@ func (d *decoder) checkMatrix(test *delivery.Test, at string) {
 			d.reportAt(at, "the matrix has more than %d combinations; leave some out, or let one job do more", delivery.MaxJobs)
 			return
 		}
+	}
+}
+
+// checkStacks reports stacks that are there twice, that need themselves, or come after one that is not there.
+func (d *decoder) checkStacks(stacks []delivery.Stack) {
+	names := map[string]position{}
+	for i, stack := range stacks {
+		d.unique(names, "stack", stack.Name, fmt.Sprintf("stacks[%d].name", i))
+	}
+	for i, stack := range stacks {
+		if stack.Approval != nil && stack.Approval.FourEyes {
+			d.reportAt(fmt.Sprintf("stacks[%d].approval.four-eyes", i), "the change of a stack has no revision whose author could be kept from approving it; name the users or teams that may approve")
+		}
+		for _, name := range stack.After {
+			if _, there := names[name]; !there {
+				d.reportAt(fmt.Sprintf("stacks[%d].after", i), "stack %q is to come after %q, which is not in the file", stack.Name, clipped(name))
+			}
+		}
+	}
+	if _, err := delivery.InOrder(stacks); err != nil {
+		d.reportAt("stacks", "%v", err)
 	}
 }
 

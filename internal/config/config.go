@@ -27,6 +27,8 @@ const maxFileSize = 1 << 20
 type File struct {
 	// Pipelines in the order of the file.
 	Pipelines []delivery.Pipeline `yaml:"pipelines"`
+	// Stacks are the CloudFormation stacks that the pipelines stand on.
+	Stacks []delivery.Stack `yaml:"stacks,omitempty"`
 	// Path is the file it was read from.
 	Path string `yaml:"-"`
 }
@@ -68,6 +70,9 @@ func Parse(name string, data []byte, chosen ...Option) (File, error) {
 	parsed := d.decode(data)
 	for i, pipeline := range parsed.Pipelines {
 		parsed.Pipelines[i] = pipeline.WithDefaults()
+	}
+	for i, stack := range parsed.Stacks {
+		parsed.Stacks[i] = stack.WithDefaults()
 	}
 	d.check(parsed, o)
 	if len(d.problems) > 0 {

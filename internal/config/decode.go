@@ -138,6 +138,8 @@ func (d *decoder) value(at position, path, name string, node ast.Node, target re
 		d.mapping(at, path, name, node, target)
 	case reflect.Slice:
 		d.sequence(at, path, name, node, target, rule)
+	case reflect.Map:
+		d.texts(at, path, name, node, target)
 	case reflect.String:
 		if text, ok := d.text(at, path, name, node); ok && d.allowed(at, path, name, text, rule) {
 			target.SetString(text)
@@ -179,6 +181,26 @@ func (d *decoder) mapping(at position, path, name string, node ast.Node, target 
 		if _, there := seen[f.name]; f.rule.required && !there {
 			d.report(at, join(path, f.name), "%s has no %q, which is required", name, f.name)
 		}
+	}
+}
+
+// texts fills a map whose keys are the file's own.
+func (d *decoder) texts(at position, path, name string, node ast.Node, target reflect.Value) {
+	mapping, ok := node.(*ast.MappingNode)
+	if !ok {
+		d.report(at, path, "%s must be a block of keys with a text each, not %s", name, kindOf(node))
+		return
+	}
+	target.Set(reflect.MakeMap(target.Type()))
+	for _, entry := range mapping.Values {
+		key, place := entry.Key.GetToken().Value, positionOf(entry.Key.GetToken())
+		if target.MapIndex(reflect.ValueOf(key)).IsValid() {
+			d.report(place, join(path, key), "key %q is there twice", clipped(key))
+			continue
+		}
+		text := reflect.New(target.Type().Elem()).Elem()
+		d.value(place, join(path, key), strconv.Quote(key), entry.Value, text, rule{})
+		target.SetMapIndex(reflect.ValueOf(key), text)
 	}
 }
 

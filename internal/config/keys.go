@@ -47,6 +47,8 @@ const nameSays = "1 to 40 of a-z, 0-9 and -, beginning and ending with a letter 
 var rules = map[string]rule{
 	"File.pipelines": {required: true, about: "What is delivered: one pipeline for each deployable part of a repository."},
 
+	"File.stacks": {about: "The CloudFormation stacks that the pipelines stand on; starter provision makes and changes them."},
+
 	"Pipeline.name": {required: true, pattern: namePattern, says: nameSays,
 		about: "Names the pipeline in run IDs and version labels. Renaming it starts a new history."},
 	"Pipeline.repository": {required: true,
@@ -55,8 +57,9 @@ var rules = map[string]rule{
 		about: "The part of the repository that is tested and bundled, relative to its root."},
 	"Pipeline.application": {required: true, pattern: regexp.MustCompile(`^[^/\x00-\x1f\x7f]{1,100}$`), says: "1 to 100 characters without /",
 		about: "The Elastic Beanstalk application."},
-	"Pipeline.bucket": {pattern: regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`), says: "an S3 bucket's name: 3 to 63 of a-z, 0-9, . and -",
-		about: "S3 bucket for the bundles. Without it: the bucket that Beanstalk keeps in each region."},
+	"Pipeline.bucket": {pattern: regexp.MustCompile(`^([a-z0-9][a-z0-9.-]{1,61}[a-z0-9]|\$\{[A-Za-z][A-Za-z0-9-]*\.[A-Za-z0-9]+\})$`),
+		says:  "an S3 bucket's name (3 to 63 of a-z, 0-9, . and -), or a stack's output such as ${gravity-site.Bucket}",
+		about: "S3 bucket for the bundles, or the output of a stack: ${stack.Output}. Without it: the bucket that Beanstalk keeps in each region."},
 	"Pipeline.checkout": {about: "What comes in beside the repository's own files."},
 	"Pipeline.sandbox":  {about: "Bounds what the build and test commands may use and reach."},
 	"Pipeline.cache":    {about: "Keeps what the commands' tools download and compile from one run to the next, on the workers and in S3."},
@@ -66,6 +69,17 @@ var rules = map[string]rule{
 		about: "How many versions of this pipeline the application holds. Older ones are removed, but never one that an environment is on or could return to."},
 	"Pipeline.stages": {required: true,
 		about: "The environments that a version passes through, in the order of promotion."},
+
+	"Stack.name": {required: true, pattern: regexp.MustCompile(`^[A-Za-z][A-Za-z0-9-]{0,127}$`), says: "1 to 128 letters, digits and -, beginning with a letter",
+		about: "The stack's name in CloudFormation."},
+	"Stack.template": {required: true, check: checkTemplate,
+		about: "pipeline, environment, alarms or hardened-image, which come with Gravity, or a file beside this one: shop.yaml."},
+	"Stack.parameters": {about: "The template's parameters. ${stack.Output} stands for the output of another stack."},
+	"Stack.role": {pattern: regexp.MustCompile(`^(arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9+=,.@_/-]+|\$\{[A-Za-z][A-Za-z0-9-]*\.[A-Za-z0-9]+\})$`),
+		says:  "the ARN of a role, or a stack's output such as ${gravity-site.ProvisionRoleArn}",
+		about: "The role that CloudFormation takes for this stack. Without it: the worker's own permissions."},
+	"Stack.after":    {about: "Stacks that come first although no parameter refers to them."},
+	"Stack.approval": {about: "Asks a person before a change is carried out. approval: {} asks with the default timeout; leave the key out to ask nobody."},
 
 	"Command.run": {required: true, check: checkCommand,
 		about: "Shell command, run with /bin/sh -c in the pipeline's path with a clean environment."},
@@ -252,6 +266,21 @@ func checkVariable(value string) string {
 	}
 	return ""
 }
+
+func checkTemplate(value string) string {
+	if templateName.MatchString(value) {
+		return ""
+	}
+	if strings.HasSuffix(value, ".yaml") {
+		if checkTreePath(value) != "" {
+			return "must be a file in the folder of this one, or below it"
+		}
+		return ""
+	}
+	return "must be the name of a template that comes with Gravity, or a file that ends in .yaml"
+}
+
+var templateName = regexp.MustCompile(`^[a-z][a-z-]*$`)
 
 func checkCommand(value string) string {
 	if strings.TrimSpace(value) == "" {

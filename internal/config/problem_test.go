@@ -58,7 +58,7 @@ gravity.yaml:19:13: key "times" is there twice; the first is on line 18
 gravity.yaml:20:9: stage "staging" is there twice; the first is on line 9
 gravity.yaml:22:9: unknown key "check"; it belongs under health
 gravity.yaml:24:5: key "stages" is there twice; the first is on line 8
-gravity.yaml:25:1: unknown key "name"; it belongs under pipelines, stages`), err.Error())
+gravity.yaml:25:1: unknown key "name"; it belongs under pipelines, stacks, stages`), err.Error())
 	require.Equal(t, "pipelines[0].stages[0].health.check.path", problems[10].Key)
 }
 
@@ -136,8 +136,8 @@ func TestAFileThatIsNoGravityYAMLIsRefusedWithASentence(t *testing.T) {
 	for name, c := range map[string]struct{ text, says string }{
 		"empty":           {"", `the file is empty`},
 		"comments only":   {"# nothing\n", "the file is empty"},
-		"a list":          {"- a\n- b\n", "the file must be a block of keys (pipelines), not a list"},
-		"a text":          {"hello", "the file must be a block of keys (pipelines), not a text"},
+		"a list":          {"- a\n- b\n", "the file must be a block of keys (pipelines, stacks), not a list"},
+		"a text":          {"hello", "the file must be a block of keys (pipelines, stacks), not a text"},
 		"no pipeline":     {"pipelines: []\n", `"pipelines" is an empty list`},
 		"a binary":        {"pipelines:\n  - \xff", "gravity.yaml:2:5: this is not UTF-8 text"},
 		"a blank entry":   {"pipelines:\n  -\n", `entry 1 of "pipelines" has no value`},

@@ -39,7 +39,8 @@ func defaults() reflect.Value {
 			},
 		}},
 	}
-	return reflect.ValueOf(File{Pipelines: []delivery.Pipeline{empty.WithDefaults()}})
+	stack := delivery.Stack{Approval: &delivery.Approval{}}
+	return reflect.ValueOf(File{Pipelines: []delivery.Pipeline{empty.WithDefaults()}, Stacks: []delivery.Stack{stack.WithDefaults()}})
 }
 
 // definition describes a struct; those inside it are added to definitions.
@@ -79,6 +80,8 @@ func described(of reflect.Type, rule rule, value reflect.Value, definitions map[
 			definitions[name] = definition(of, value, definitions)
 		}
 		return map[string]any{"$ref": "#/$defs/" + name}
+	case reflect.Map:
+		return map[string]any{"type": "object", "additionalProperties": map[string]any{"type": "string", "minLength": 1}}
 	case reflect.Slice:
 		schema := map[string]any{"type": "array", "minItems": 1}
 		element := reflect.Zero(of.Elem())

@@ -58,6 +58,8 @@ const (
 	RolledBack ErrorType = "RolledBack"
 	// NeedsAttention: the environment could not be proven healthy on any version; it is frozen.
 	NeedsAttention ErrorType = "NeedsAttention"
+	// StackFailed: CloudFormation did not carry a change out; the message names resource, reason and next step.
+	StackFailed ErrorType = "StackFailed"
 	// AccessDenied: credentials are missing, expired or not allowed to do this.
 	AccessDenied ErrorType = "AccessDenied"
 	// Throttled: the other side asks for fewer calls.

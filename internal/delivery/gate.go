@@ -73,14 +73,19 @@ type Window struct {
 // Weekdays are the names that Window.Days takes, Sunday first as in the standard library.
 func Weekdays() []string { return []string{"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"} }
 
-func (g Gate) withDefaults() Gate {
-	if g.Approval != nil {
-		approval := *g.Approval
-		orElse(&approval.Count, 1)
-		orElse(&approval.Timeout, DefaultApprovalTimeout)
-		orElse(&approval.Otherwise, OtherwiseReject)
-		g.Approval = &approval
+func (a *Approval) withDefaults() *Approval {
+	if a == nil {
+		return nil
 	}
+	approval := *a
+	orElse(&approval.Count, 1)
+	orElse(&approval.Timeout, DefaultApprovalTimeout)
+	orElse(&approval.Otherwise, OtherwiseReject)
+	return &approval
+}
+
+func (g Gate) withDefaults() Gate {
+	g.Approval = g.Approval.withDefaults()
 	if g.Windows != nil {
 		windows := *g.Windows
 		orElse(&windows.TimeZone, time.UTC.String())

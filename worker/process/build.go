@@ -21,6 +21,7 @@ import (
 	"gravity/internal/delivery"
 	"gravity/internal/runner"
 	"gravity/internal/source"
+	"gravity/internal/stacks"
 	"gravity/workflows"
 )
 
@@ -36,7 +37,7 @@ const (
 )
 
 // build makes the steps of builds on this machine.
-func (o Options) build(platform *beanstalk.Client) (*activities.Build, error) {
+func (o Options) build(platform *beanstalk.Client, provisioner *stacks.Client) (*activities.Build, error) {
 	workspaces := &source.Workspaces{Root: filepath.Join(o.Directory, "workspaces")}
 	if err := os.MkdirAll(workspaces.Root, 0o711); err != nil {
 		return nil, fmt.Errorf("making the workspaces' directory: %w", err)
@@ -58,6 +59,7 @@ func (o Options) build(platform *beanstalk.Client) (*activities.Build, error) {
 		Store:      store,
 		Caches:     &cache.Store{Folder: filepath.Join(o.Directory, "caches"), Remote: store, MaxSize: o.CacheSize, Log: o.Log},
 		Platform:   platform,
+		Stacks:     provisioner,
 		Sandbox:    sandbox,
 		Builder:    "urn:gravity:fleet:" + cmp.Or(o.Versioning.Version.DeploymentName, "default"), BuilderVersion: version(),
 		TaskQueue: hostQueue(),

@@ -51,7 +51,7 @@ func TestWhatAWorkerIsGivenReachesItsBuilds(t *testing.T) {
 		Credentials: func(context.Context, string) (string, string, error) { return "u", "t", nil },
 		Versioning:  worker.DeploymentOptions{Version: worker.WorkerDeploymentVersion{DeploymentName: "blue"}},
 	}
-	build, err := o.build(nil)
+	build, err := o.build(nil, nil)
 	require.NoError(t, err)
 	require.Equal(t, "/key", build.Sources.Identity)
 	require.Equal(t, "/hosts", build.Sources.KnownHosts)

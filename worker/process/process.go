@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/worker"
 
@@ -21,6 +22,7 @@ import (
 	"gravity/internal/beanstalk"
 	"gravity/internal/bundle"
 	"gravity/internal/github"
+	"gravity/internal/stacks"
 	"gravity/workflows"
 )
 
@@ -29,6 +31,8 @@ type Options struct {
 	Temporal client.Client
 	// AWS is the account and region, from the SDK's default chain.
 	AWS aws.Config
+	// Metrics is where freezes are told. Default: CloudWatch.
+	Metrics activities.MetricsAPI
 	// Directory holds the mirrors of repositories and the workspaces of builds; several gigabytes.
 	Directory string
 	// Pace says how often AWS is asked. Default: beanstalk.DefaultPace.
@@ -74,7 +78,8 @@ type Process struct {
 func Start(o Options) (*Process, error) {
 	o = o.withDefaults()
 	platform := beanstalk.New(o.AWS, o.Pace)
-	build, err := o.build(platform)
+	provisioner := stacks.New(o.AWS, o.Pace.Fast, platform.Bucket)
+	build, err := o.build(platform, provisioner)
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +93,7 @@ func Start(o Options) (*Process, error) {
 	}
 	p := &Process{
 		workers: []worker.Worker{
-			o.workflowWorker(), o.platformWorker(platform, build.Store, probes), checkouts, o.hostWorker(build), o.gitHubWorker(),
+			o.workflowWorker(), o.platformWorker(platform, provisioner, build.Store, probes), checkouts, o.hostWorker(build), o.gitHubWorker(),
 		},
 		sweeper: sweep(build.Workspaces, o.Log),
 	}
@@ -126,11 +131,12 @@ func (o Options) workflowWorker() worker.Worker {
 	w := worker.New(o.Temporal, workflows.Queue, o.worker())
 	workflows.Register(w)
 	w.RegisterActivity(&activities.Environments{Temporal: o.Temporal})
+	w.RegisterActivity(&activities.Freezes{Temporal: o.Temporal})
 	return w
 }
 
 // The steps that call AWS or ask the site. Nearly all of them wait, so many fit into one process.
-func (o Options) platformWorker(platform *beanstalk.Client, bundles *bundle.Store, probeDirectory string) worker.Worker {
+func (o Options) platformWorker(platform *beanstalk.Client, provisioner *stacks.Client, bundles *bundle.Store, probeDirectory string) worker.Worker {
 	watched := alarms.New(o.AWS, o.Pace.Slow)
 	site, probes := activities.NewSite(), &activities.Probes{Directory: probeDirectory}
 
@@ -147,6 +153,8 @@ func (o Options) platformWorker(platform *beanstalk.Client, bundles *bundle.Stor
 	})
 	w.RegisterActivity(&activities.Versions{Client: platform, Temporal: o.Temporal})
 	w.RegisterActivity(&activities.Drift{Client: platform, Temporal: o.Temporal})
+	w.RegisterActivity(&activities.Stacks{Client: provisioner})
+	w.RegisterActivity(&activities.Metrics{API: o.Metrics})
 	return w
 }
 
@@ -191,6 +199,9 @@ func (o Options) worker() worker.Options {
 }
 
 func (o Options) withDefaults() Options {
+	if o.Metrics == nil {
+		o.Metrics = cloudwatch.NewFromConfig(o.AWS)
+	}
 	if o.Pace == (beanstalk.Pace{}) {
 		o.Pace = beanstalk.DefaultPace
 	}

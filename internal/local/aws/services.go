@@ -8,11 +8,12 @@ import (
 
 	"gravity/internal/local/aws/alarms"
 	"gravity/internal/local/aws/service"
+	"gravity/internal/local/aws/stacks"
 )
 
 // furtherServices are the services of the endpoint beside Elastic Beanstalk and S3.
 func furtherServices() []service.Registration {
-	return []service.Registration{alarms.Registration()}
+	return []service.Registration{alarms.Registration(), stacks.Registration()}
 }
 
 // openServices opens every service that answers calls, by the name that its clients sign for.
@@ -25,7 +26,7 @@ func (s *Server) openServices(root string) error {
 		}
 		opened, err := further.Open(service.Ground{
 			DataDir: folder, Clock: s.platform.Clock(), Step: s.options.Pace.Step, Log: s.options.Log.With("service", further.Name),
-			Region: s.options.Region, Account: account, Seed: s.options.Seed, Client: s.Config(),
+			Region: s.options.Region, Account: account, Seed: s.options.Seed, Client: s.Config(), Faults: s.faults,
 		})
 		if err != nil {
 			return errors.Join(fmt.Errorf("open %s: %w", further.Name, err), s.closeServices())

@@ -41,7 +41,7 @@ func TestAFurtherServiceAnswersTheCallsThatAreSignedForIt(t *testing.T) {
 	folder := t.TempDir()
 	s := start(t, func(o *aws.Options) {
 		o.DataDir = folder
-		o.Register(service.Registration{Name: "cloudformation", Open: func(ground service.Ground) (service.Service, error) {
+		o.Register(service.Registration{Name: "madeup", Open: func(ground service.Ground) (service.Service, error) {
 			further.ground = ground
 			further.API = &query.API{Service: "AWSCloudFormation", Namespace: "http://cloudformation.amazonaws.com/doc/2010-05-15/", Version: "2010-05-15",
 				Operations: map[string]query.Operation{"DescribeStack": query.Of(further.describe, "StackName")}}
@@ -49,7 +49,7 @@ func TestAFurtherServiceAnswersTheCallsThatAreSignedForIt(t *testing.T) {
 		}})
 	})
 	ask := func(parameters string) (int, string) {
-		recorder := signed(t, s.server, "cloudformation", http.MethodPost, "/", "application/x-www-form-urlencoded", []byte(parameters+"&Version=2010-05-15"))
+		recorder := signed(t, s.server, "madeup", http.MethodPost, "/", "application/x-www-form-urlencoded", []byte(parameters+"&Version=2010-05-15"))
 		return recorder.Code, recorder.Body.String()
 	}
 	status, body := ask("Action=DescribeStack&StackName=" + url.QueryEscape("site"))
@@ -63,8 +63,8 @@ func TestAFurtherServiceAnswersTheCallsThatAreSignedForIt(t *testing.T) {
 	_, body = ask("Action=DescribeEnvironments")
 	assert.Contains(t, body, "<Code>InvalidAction</Code>", "which is another service's")
 
-	assert.Equal(t, 3, s.server.Calls()["cloudformation DescribeStack"])
-	assert.Equal(t, filepath.Join(folder, "cloudformation"), further.ground.DataDir)
+	assert.Equal(t, 3, s.server.Calls()["madeup DescribeStack"])
+	assert.Equal(t, filepath.Join(folder, "madeup"), further.ground.DataDir)
 	require.NoError(t, s.server.SetFaults(aws.Faults{ThrottleCalls: 1}))
 	_, body = ask("Action=DescribeStack&StackName=site")
 	assert.Contains(t, body, "<Code>Throttling</Code>", "faults of calls are those of every service")

@@ -54,6 +54,8 @@ type Faults struct {
 	NeverEnd []string `json:"neverEnd,omitempty"`
 	// Instances are faults of instances.
 	Instances []Instance `json:"instances,omitempty"`
+	// Stacks are resources of CloudFormation's that fail.
+	Stacks []Stack `json:"stacks,omitempty"`
 	// ManualChanges are deployments by hand, behind the back of every client.
 	ManualChanges []ManualChange `json:"manualChanges,omitempty"`
 }
@@ -70,6 +72,14 @@ type ManualChange struct {
 	Environment string   `json:"environment"`
 	Version     string   `json:"version"`
 	After       Duration `json:"after,omitempty"`
+}
+
+// Stack is a resource that fails when its stack's operation comes to it. A selector left empty selects all.
+type Stack struct {
+	Stack    string `json:"stack,omitempty"`    // by name
+	Resource string `json:"resource,omitempty"` // by logical ID
+	Action   string `json:"action,omitempty"`   // create, update or delete
+	Reason   string `json:"reason"`             // in the words that AWS has for it
 }
 
 // Kind of an instance's fault.
@@ -142,6 +152,11 @@ func (f Faults) Check() error {
 		case Crash, Hang, Flap, Slow, Broken, NeverBoots:
 		default:
 			return fmt.Errorf("there is no kind of instance fault %q", i.Kind)
+		}
+	}
+	for _, s := range f.Stacks {
+		if s.Reason == "" {
+			return errors.New("a fault of a stack needs the reason that is given for it")
 		}
 	}
 	return nil
@@ -335,4 +350,17 @@ func isCheck(r *http.Request) bool { return r.Header.Get("User-Agent") == "ELB-H
 func failed(r *http.Request) *http.Response {
 	return &http.Response{StatusCode: http.StatusInternalServerError, Status: "500 Internal Server Error", Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: http.Header{}, Body: http.NoBody, Request: r}
+}
+
+// StackFault is the reason for which a resource is to fail now, or nothing.
+func (i *Injector) StackFault(stack, resource, action string) string {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	matches := func(wanted, actual string) bool { return wanted == "" || wanted == actual }
+	for _, fault := range i.faults.Stacks {
+		if matches(fault.Stack, stack) && matches(fault.Resource, resource) && matches(fault.Action, action) {
+			return fault.Reason
+		}
+	}
+	return ""
 }

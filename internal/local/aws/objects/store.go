@@ -102,7 +102,6 @@ func (s *Store) Handler(log *slog.Logger) http.Handler {
 	return s.withLifecycle(gofakes3.New(&backend{s},
 		gofakes3.WithTimeSkewLimit(0), // the signature check looks at the time
 		gofakes3.WithLogger(logger{log}),
-		gofakes3.WithoutVersioning(),
 	).Server())
 }
 

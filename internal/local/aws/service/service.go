@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"gravity/internal/local/aws/clock"
+	"gravity/internal/local/aws/faults"
 )
 
 // Service is one AWS service.
@@ -49,6 +50,8 @@ type Ground struct {
 	// Client speaks to the endpoint itself: services reach each other as everybody reaches them.
 	// It may be used once the endpoint runs, which it does not yet while Open does.
 	Client aws.Config
+	// Faults say what is to go wrong. Those of calls have happened before a service sees the call.
+	Faults *faults.Injector
 }
 
 // Request is a call whose signature was found right.
