@@ -50,17 +50,45 @@ func (e *Environments) Ask(ctx context.Context, input AskInput) (json.RawMessage
 		},
 	})
 	if err != nil {
-		return nil, askError(input, err)
+		return nil, askError(input.WorkflowID, err)
 	}
 	var answer json.RawMessage
 	if err := handle.Get(ctx, &answer); err != nil {
-		return nil, askError(input, err)
+		return nil, askError(input.WorkflowID, err)
 	}
 	return answer, nil
 }
 
+// TellInput names the workflow of an environment, and the update.
+type TellInput struct {
+	WorkflowID string `json:"workflowId"`
+	Update     string `json:"update"`
+	UpdateID   string `json:"updateId"`
+	Argument   any    `json:"argument"`
+}
+
+// Tell sends an update to an environment's workflow if there is one: what never was deployed to has nothing to
+// remember. It answers whether there is. The same UpdateID is told once, however often this is tried.
+func (e *Environments) Tell(ctx context.Context, input TellInput) (bool, error) {
+	handle, err := e.Temporal.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
+		WorkflowID: input.WorkflowID, UpdateName: input.Update, UpdateID: input.UpdateID, Args: []any{input.Argument},
+		WaitForStage: client.WorkflowUpdateStageCompleted,
+	})
+	if err == nil {
+		err = handle.Get(ctx, nil)
+	}
+	var missing *serviceerror.NotFound
+	if errors.As(err, &missing) {
+		return false, nil
+	}
+	return err == nil, askError(input.WorkflowID, err)
+}
+
 // askError tells a refusal by the environment, which stays one, from trouble with Temporal, which passes.
-func askError(input AskInput, err error) error {
+func askError(workflowID string, err error) error {
+	if err == nil {
+		return nil
+	}
 	kind := delivery.Unavailable
 	var invalid *serviceerror.InvalidArgument
 	var refused *temporal.ApplicationError
@@ -70,5 +98,5 @@ func askError(input AskInput, err error) error {
 	case errors.As(err, &invalid):
 		kind = delivery.InvalidInput
 	}
-	return toTemporal(delivery.Errorf(kind, "asking %s: %w", input.WorkflowID, err))
+	return toTemporal(delivery.Errorf(kind, "asking %s: %w", workflowID, err))
 }

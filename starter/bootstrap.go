@@ -94,7 +94,7 @@ func (g *globals) bootstrap(ctx context.Context, flags bootstrapFlags) error {
 	if err != nil {
 		return err
 	}
-	stacks, scope, err := g.stacks(nil)
+	input, scope, err := g.stacks(nil)
 	if err != nil {
 		return err
 	}
@@ -104,7 +104,7 @@ func (g *globals) bootstrap(ctx context.Context, flags bootstrapFlags) error {
 	}
 	b := &bootstrapping{globals: g, file: file, flags: flags, temporal: c}
 	for _, step := range []func(context.Context) error{
-		func(ctx context.Context) error { return b.provision(ctx, scope, stacks) }, b.release, b.webhooks, b.checkParts,
+		func(ctx context.Context) error { return b.provision(ctx, scope, input) }, b.release, b.webhooks, b.checkParts,
 	} {
 		if err := step(ctx); err != nil {
 			return err
@@ -127,9 +127,9 @@ func (b *bootstrapping) say(format string, arguments ...any) {
 	printf(b.stderr, format+"\n", arguments...)
 }
 
-func (b *bootstrapping) provision(ctx context.Context, scope string, stacks []delivery.Stack) error {
+func (b *bootstrapping) provision(ctx context.Context, scope string, input workflows.ProvisionInput) error {
 	b.say("stacks")
-	view, err := b.quietly().provisioned(ctx, b.temporal, scope, workflows.ProvisionInput{Stacks: stacks})
+	view, err := b.quietly().provisioned(ctx, b.temporal, scope, input)
 	if err != nil {
 		return err
 	}

@@ -43,11 +43,12 @@ nothing is changed. From then on, drift is looked for on a schedule, and shown i
   starter provision gravity-site-staging`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(command *cobra.Command, arguments []string) error {
-			chosen, scope, err := g.stacks(arguments)
+			input, scope, err := g.stacks(arguments)
 			if err != nil {
 				return err
 			}
-			return g.provision(command.Context(), scope, workflows.ProvisionInput{Stacks: chosen, Plan: plan})
+			input.Plan = plan
+			return g.provision(command.Context(), scope, input)
 		},
 	}
 	command.Flags().BoolVar(&plan, "plan", false, "show what would change, and change nothing")
@@ -69,14 +70,15 @@ are given with --confirm, separated by spaces.`,
 			if all == (len(arguments) > 0) {
 				return wrongUse("name the stacks that are to be deleted, or say --all")
 			}
-			chosen, scope, err := g.stacks(arguments)
+			input, scope, err := g.stacks(arguments)
 			if err != nil {
 				return err
 			}
-			if err := g.confirm(chosen, confirmed, command.InOrStdin()); err != nil {
+			if err := g.confirm(input.Stacks, confirmed, command.InOrStdin()); err != nil {
 				return err
 			}
-			return g.provision(command.Context(), scope, workflows.ProvisionInput{Stacks: chosen, Destroy: true})
+			input.Destroy = true
+			return g.provision(command.Context(), scope, input)
 		},
 	}
 	command.Flags().BoolVar(&all, "all", false, "every stack of the file")
@@ -110,21 +112,21 @@ const maxToConfirm = 64 << 10
 
 // stacks are those of the file that are meant, in order and with their templates, and the scope that
 // one provisioning at a time has.
-func (g *globals) stacks(names []string) (chosen []delivery.Stack, scope string, err error) {
+func (g *globals) stacks(names []string) (input workflows.ProvisionInput, scope string, err error) {
 	file, err := g.load()
 	if err != nil {
-		return nil, "", err
+		return input, "", err
 	}
 	if len(file.Stacks) == 0 {
-		return nil, "", wrongUse("%s has no stacks; docs/configuration.md explains the key", file.Path)
+		return input, "", wrongUse("%s has no stacks; docs/configuration.md explains the key", file.Path)
 	}
 	ordered, err := delivery.InOrder(file.Stacks)
 	if err != nil {
-		return nil, "", err
+		return input, "", err
 	}
 	for _, name := range names {
 		if !slices.ContainsFunc(ordered, func(stack delivery.Stack) bool { return stack.Name == name }) {
-			return nil, "", wrongUse("%s has no stack %q", file.Path, name)
+			return input, "", wrongUse("%s has no stack %q", file.Path, name)
 		}
 	}
 	size := 0
@@ -133,15 +135,20 @@ func (g *globals) stacks(names []string) (chosen []delivery.Stack, scope string,
 			continue
 		}
 		if stack.Body, err = body(file, stack); err != nil {
-			return nil, "", err
+			return input, "", err
 		}
 		size += len(stack.Body)
-		chosen = append(chosen, stack)
+		input.Stacks = append(input.Stacks, stack)
 	}
 	if size > maxTemplates {
-		return nil, "", wrongUse("the templates are %d bytes together, more than the %d that one provisioning carries: name some of the stacks", size, maxTemplates)
+		return input, "", wrongUse("the templates are %d bytes together, more than the %d that one provisioning carries: name some of the stacks", size, maxTemplates)
 	}
-	return chosen, scopeOf(file), nil
+	for _, pipeline := range file.Pipelines {
+		for _, stage := range pipeline.Stages {
+			input.Environments = append(input.Environments, delivery.EnvironmentName{Application: pipeline.Application, Environment: stage.Environment})
+		}
+	}
+	return input, scopeOf(file), nil
 }
 
 // scopeOf names what is provisioned one at a time: the stacks of one file.

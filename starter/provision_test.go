@@ -120,6 +120,44 @@ func TestStacksAreProvisionedWatchedForDriftChangedWithApprovalAndDestroyed(t *t
 	w.destroys()
 }
 
+func TestADeploymentAfterAProvisionedChangeIsNotStoppedAsDrift(t *testing.T) {
+	w := freshAccount(t, nil)
+	got := w.starter("provision")
+	require.Equal(t, exitSuccess, got.code, got.stdout+got.stderr)
+	head, err := w.working.Head(t.Context())
+	require.NoError(t, err)
+	started, err := startRun(t.Context(), w.client, w.config.Pipelines[0], delivery.Revision{SHA: head, Ref: "refs/heads/main"}, false)
+	require.NoError(t, err)
+	first := w.ended(started.RunID)
+	require.Equal(t, workflows.StateSucceeded, first.State, first.Detail)
+	require.NotEmpty(t, w.environment("site-staging").Configuration)
+	untouched := w.environment("site-production").Configuration
+
+	w.reconfigure("EnvironmentName: site-staging\n", "EnvironmentName: site-staging\n    MaxInstances: \"6\"\n")
+	got = w.starter("provision")
+	require.Equal(t, exitSuccess, got.code, got.stdout+got.stderr)
+	require.Contains(t, got.stdout, "change Environment (ElasticBeanstalk::Environment): OptionSettings changes")
+	require.Empty(t, w.environment("site-staging").Configuration)
+	require.Equal(t, first.Version, w.environment("site-staging").LeftOn, "the version was nobody's to change")
+	require.Equal(t, first.Version, w.observe("site-staging").VersionLabel, "the stack does not own it")
+	require.Equal(t, untouched, w.environment("site-production").Configuration, "which the change did not concern")
+	w.record(delivery.ProvisionID("gravity-site"), workflows.ProvisionWorkflow, "told-environments")
+
+	next := w.ended(w.push("a change after it", goodChange))
+	require.Equal(t, workflows.StateSucceeded, next.State, next.Detail)
+	require.NotEmpty(t, w.environment("site-staging").Configuration)
+	w.record(delivery.EnvironmentID("site", "site-staging"), workflows.EnvironmentWorkflow, "provisioned")
+}
+
+// reconfigure replaces a text of gravity.yaml that has to be there.
+func (w *world) reconfigure(old, replacement string) {
+	w.t.Helper()
+	text, err := os.ReadFile(w.configPath())
+	require.NoError(w.t, err)
+	require.Contains(w.t, string(text), old)
+	require.NoError(w.t, os.WriteFile(w.configPath(), []byte(strings.Replace(string(text), old, replacement, 1)), 0o600))
+}
+
 // drifts changes something by hand, and looks whether status shows it.
 func (w *world) drifts() {
 	w.t.Helper()
@@ -153,12 +191,8 @@ func (w *world) drifts() {
 // changesWithApproval asks for an approval, refuses one, and has the change carried out.
 func (w *world) changesWithApproval() {
 	w.t.Helper()
-	text, err := os.ReadFile(w.configPath())
-	require.NoError(w.t, err)
-	changed := strings.Replace(string(text), "EnvironmentName: site-production\n", "EnvironmentName: site-production\n    MaxInstances: \"6\"\n", 1)
-	changed = strings.Replace(changed, "- name: gravity-site-production\n", "- name: gravity-site-production\n  approval: {timeout: 1h}\n", 1)
-	require.NotEqual(w.t, string(text), changed)
-	require.NoError(w.t, os.WriteFile(w.configPath(), []byte(changed), 0o600))
+	w.reconfigure("EnvironmentName: site-production\n", "EnvironmentName: site-production\n    MaxInstances: \"6\"\n")
+	w.reconfigure("- name: gravity-site-production\n", "- name: gravity-site-production\n  approval: {timeout: 1h}\n")
 	id := delivery.ProvisionID("gravity-site")
 
 	done := make(chan ended, 1)

@@ -26,7 +26,7 @@ func (f *platformFlags) register(flags *pflag.FlagSet) {
 	flags.Float64Var(&f.loseRequests, "lose-requests", 0, "fault: the share of requests that the load balancers lose, 0 to 1")
 	flags.BoolVar(&f.skipRollback, "skip-rollback", false, "fault: Beanstalk keeps updates that failed")
 	flags.StringVar(&f.faults, "faults", "", `any other faults, as JSON: callsPerSecond, callRates, throttleCalls, failCalls, dropCalls, loseAnswers, slowCalls, `+
-		`staleReads, neverEnd, manualChanges, and instances that crash, hang, flap, are slow, broken, or never boot: `+
+		`staleReads, neverEnd, manualChanges, stacks, and instances that crash, hang, flap, are slow, broken, or never boot: `+
 		`{"loseAnswers": 0.1, "instances": [{"kind": "never-boots", "zone": "us-east-1a"}]} (all of them: go doc ./internal/local/aws/faults Faults)`)
 	flags.Uint64Var(&f.seed, "seed", 0, "seed of the faults: the same one gives the same faults again (default: another one each time)")
 }

@@ -22,6 +22,7 @@ func TestFaultsAreReadFromFlags(t *testing.T) {
 		{flags: platformFlags{faults: `{"throttleCalls": 0.2, "neverEnd": ["*"]}`}, want: aws.Faults{ThrottleCalls: 0.2, NeverEnd: []string{"*"}}},
 		{flags: platformFlags{faults: `{"throttle": 1}`}, says: "throttle"},
 		{flags: platformFlags{faults: `{"instances": [{"kind": "sulks"}]}`}, says: `no kind of instance fault "sulks"`},
+		{flags: platformFlags{faults: `{"stacks": [{"stack": "gravity-site"}]}`}, says: "needs the reason"},
 		{flags: platformFlags{faults: `{`}, says: "--faults"},
 		{flags: platformFlags{loseRequests: 1.5}, says: "share between 0 and 1"},
 	} {
@@ -43,6 +44,7 @@ func TestEveryFaultThereIsCanBeGivenByFlag(t *testing.T) {
 		SkipRollback: true, NeverEnd: []string{"site-staging"},
 		Instances:     []faults.Instance{{Kind: faults.NeverBoots, Zone: "us-east-1a"}, {Kind: faults.Flap, Period: faults.Duration(time.Minute)}},
 		ManualChanges: []faults.ManualChange{{Environment: "site-staging", Version: "v1", After: faults.Duration(time.Hour)}},
+		Stacks:        []faults.Stack{{Stack: "gravity-site", Resource: "Bucket", Action: "create", Reason: "the name is taken"}},
 	}
 	value := reflect.ValueOf(all)
 	for i := range value.NumField() {

@@ -52,7 +52,8 @@ const (
 // Environment is the queue of one Beanstalk environment: it takes requests, runs one Deployment
 // at a time, and remembers the version to return to. It lives as long as the environment does.
 //
-// It accepts DeployUpdate, WithdrawUpdate, FreezeUpdate, ThawUpdate and DriftUpdate, and answers StatusQuery.
+// It accepts DeployUpdate, WithdrawUpdate, FreezeUpdate, ThawUpdate, DriftUpdate and
+// ForgetConfigurationUpdate, and answers StatusQuery.
 func Environment(ctx workflow.Context, input EnvironmentInput) error {
 	e := &environment{EnvironmentInput: input}
 	if err := e.setup(ctx); err != nil {

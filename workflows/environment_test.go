@@ -248,6 +248,23 @@ func (s *environmentSuite) TestAFrozenEnvironmentDeploysWhenItIsThawed() {
 	s.ErrorContains(thawed.rejected, "is not frozen")
 }
 
+func (s *environmentSuite) TestAConfigurationThatAStackChangesIsForgottenAndTheVersionIsNot() {
+	var known []string
+	s.outcome = func(in DeploymentInput) (delivery.Result, error) {
+		known = append(known, in.LeftOn+" as "+in.Configuration)
+		good := in.Request.Version
+		return delivery.Result{RequestID: in.Request.ID, Outcome: delivery.OutcomeDeployed, LeftOn: good.Label, Good: &good, Configuration: "another"}, nil
+	}
+	anonymous := s.at(0, ForgetConfigurationUpdate, Reconfiguration{})
+	s.at(time.Minute, ForgetConfigurationUpdate, Reconfiguration{Stack: "site-production", ChangeSet: "gravity-1"})
+	s.at(time.Hour, DeployUpdate, request("v2", "1"))
+	status := s.serve(EnvironmentInput{LeftOn: "v1", Configuration: "as it was", Drift: &Drifted{What: "the configuration was changed"}})
+	s.ErrorContains(anonymous.rejected, "name the stack")
+	s.Equal([]string{"v1 as "}, known)
+	s.Nil(status.Drift)
+	s.Equal("another", status.Configuration, "which is what the next one is held against")
+}
+
 func (s *environmentSuite) TestAnUntouchedEnvironmentKeepsItsMemory() {
 	good := version("v1")
 	s.outcome = func(in DeploymentInput) (delivery.Result, error) {

@@ -46,6 +46,9 @@ const (
 	// DriftUpdate tells an environment's workflow what was found there between deployments. Only the
 	// Drift workflow sends it.
 	DriftUpdate = "drift"
+	// ForgetConfigurationUpdate tells an environment's workflow that its configuration changes by a stack,
+	// and not by hand; answered with the EnvironmentStatus. Only the Provision workflow sends it.
+	ForgetConfigurationUpdate = "forget-configuration"
 )
 
 // FinishedSignal tells a run the delivery.Result of the deployment that it asked for. Only
@@ -288,6 +291,12 @@ type SupersededRequest struct {
 	By      string    `json:"by"` // the version of the newer one
 	ByRunID string    `json:"byRun,omitempty"`
 	At      time.Time `json:"at"`
+}
+
+// Reconfiguration says which change of which stack gives an environment another configuration.
+type Reconfiguration struct {
+	Stack     string `json:"stack"`
+	ChangeSet string `json:"changeSet"`
 }
 
 // Drifted says in words what an environment has that Gravity did not give it.

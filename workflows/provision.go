@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,6 +20,8 @@ const ProvisionWorkflow = "Provision"
 type ProvisionInput struct {
 	// Stacks in the order in which they need each other.
 	Stacks []delivery.Stack `json:"stacks"`
+	// Environments are those that Gravity deploys to: their workflows are told when a stack changes them.
+	Environments []delivery.EnvironmentName `json:"environments,omitempty"`
 	// Plan tells what would change, and changes nothing.
 	Plan bool `json:"plan,omitempty"`
 	// Destroy deletes the stacks instead, the last one first.
@@ -175,6 +178,12 @@ func (p *provisioning) execute(ctx workflow.Context, stack delivery.Stack, statu
 	if !plan.Empty() {
 		p.enter(ctx, status, ProvisionChanging, outline(plan))
 	}
+	// Before it begins: a deployment that is asked for meanwhile waits until the environment is Ready, and then finds
+	// the new configuration.
+	if err := p.tellEnvironments(ctx, plan, "before"); err != nil {
+		p.withdraw(ctx, plan)
+		return err
+	}
 	var result delivery.StackResult
 	err := workflow.ExecuteActivity(stackOptions(ctx, stackChange, "change "+stack.Name), (*activities.Stacks).ExecuteChange,
 		plan).Get(ctx, &result)
@@ -182,8 +191,33 @@ func (p *provisioning) execute(ctx workflow.Context, stack delivery.Stack, statu
 		return err
 	}
 	status.Result = &result
+	// And after it: a deployment that was under way has left the old one on record.
+	if err := p.tellEnvironments(ctx, plan, "after"); err != nil {
+		return err
+	}
 	if !plan.Empty() {
 		p.enter(ctx, status, ProvisionSucceeded, "took "+result.Took.String())
+	}
+	return nil
+}
+
+// tellEnvironments has the workflows of the environments that a plan changes forget the configuration that was
+// left there: it would be drift to their next deployment.
+func (p *provisioning) tellEnvironments(ctx workflow.Context, plan delivery.StackPlan, when string) error {
+	var environments *activities.Environments
+	for _, of := range p.input.Environments {
+		if plan.Empty() || !slices.Contains(plan.Environments, of.Environment) {
+			continue
+		}
+		err := workflow.ExecuteActivity(requestOptions(ctx, ForgetConfigurationUpdate+": tell "+of.Environment), environments.Tell, activities.TellInput{
+			WorkflowID: delivery.EnvironmentID(of.Application, of.Environment),
+			Update:     ForgetConfigurationUpdate,
+			UpdateID:   ForgetConfigurationUpdate + "/" + p.changeID + "/" + plan.Stack + "/" + when,
+			Argument:   Reconfiguration{Stack: plan.Stack, ChangeSet: plan.ChangeSet},
+		}).Get(ctx, nil)
+		if err != nil {
+			return err
+		}
 	}
 	return nil
 }

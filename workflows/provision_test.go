@@ -160,6 +160,63 @@ func (u *updateExpectation) Reject(err error) {
 }
 func (u *updateExpectation) Complete(any, error) {}
 
+func (s *provisionSuite) TestTheEnvironmentsThatAStackChangesAreToldBeforeAndAfterIt() {
+	input := twoStacks()
+	input.Environments = []delivery.EnvironmentName{{Application: "site", Environment: "site-staging"}, {Application: "site", Environment: "site-production"}}
+	s.propose = func(in activities.ProposeInput) (delivery.StackPlan, error) {
+		plan := delivery.StackPlan{Stack: in.Stack.Name, ChangeSet: in.Name, Changes: []delivery.StackChange{{Text: "change Environment"}}}
+		if in.Stack.Name == "staging" {
+			plan.Environments = []string{"site-staging", "another-team's"}
+		}
+		return plan, nil
+	}
+	told := map[string]bool{}
+	s.register("Tell", func(_ context.Context, in activities.TellInput) (bool, error) {
+		s.steps.note(in.Update + " " + in.WorkflowID)
+		s.False(told[in.UpdateID], "each is told for itself")
+		told[in.UpdateID] = true
+		return true, nil
+	})
+	_, failure := s.run(input)
+	s.Nil(failure)
+	s.Equal([]string{"propose pipeline", "execute pipeline", "propose staging",
+		"forget-configuration environment/site/site-staging", "execute staging", "forget-configuration environment/site/site-staging"}, s.steps.called())
+}
+
+func (s *provisionSuite) TestAnApprovalKeepsToTheRuleOfItsStack() {
+	input := withApproval(twoStacks())
+	input.Stacks[1].Approval.Users, input.Stacks[1].Approval.Teams, input.Stacks[1].Approval.Count = []string{"ana"}, []string{"shop/operators"}, 2
+	s.steps.member = func(in activities.IsMemberInput) (activities.Membership, error) {
+		s.Equal("shop/operators", in.Team)
+		return activities.Membership{Member: in.Login == "ben"}, nil
+	}
+	var early []string
+	s.after(time.Minute, func() {
+		s.env.UpdateWorkflow(ApproveUpdate, "nobody", s.callback(false), Answer{})
+		s.env.UpdateWorkflow(ApproveUpdate, "stranger", s.callback(true), Answer{By: "eve"}) // refused once the team was asked
+		s.env.UpdateWorkflow(ApproveUpdate, "first", s.callback(true), Answer{By: "ana"})
+		s.env.UpdateWorkflow(ApproveUpdate, "again", s.callback(false), Answer{By: "Ana"})
+	})
+	s.after(2*time.Minute, func() {
+		early = s.steps.called()
+		s.env.UpdateWorkflow(ApproveUpdate, "second", s.callback(true), Answer{By: "ben"})
+	})
+	status, failure := s.run(input)
+	s.Nil(failure)
+	s.NotContains(early, "execute staging", "one of two approvals")
+	s.Len(status.Answers, 2, "who is in no team is not on record as one who approved")
+	s.Equal("ben", status.Answers[1].By)
+}
+
+func (s *provisionSuite) TestSilenceIsConsentWhereTheStackSaysSo() {
+	input := withApproval(twoStacks())
+	input.Stacks[1].Approval.Otherwise = delivery.OtherwiseApprove
+	status, failure := s.run(input)
+	s.Nil(failure)
+	s.Contains(s.steps.called(), "execute staging")
+	s.Contains(status.Answers[0].Reason, "nobody answered within 1h")
+}
+
 func (s *provisionSuite) TestARejectedChangeIsDiscarded() {
 	s.after(time.Minute, func() { s.env.SignalWorkflow(RejectSignal, Answer{By: "ben", Reason: "not on a Friday"}) })
 	status, failure := s.run(withApproval(twoStacks()))

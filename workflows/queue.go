@@ -25,6 +25,7 @@ func (e *environment) setupUpdates(ctx workflow.Context) error {
 		{ThawUpdate, "start deployments again", e.thaw, refusing(e.mayThaw)},
 		{TargetsUpdate, "say what the environment can be rolled back to", e.targets, nil},
 		{DriftUpdate, "say what was found between deployments", e.noteDrift, nil},
+		{ForgetConfigurationUpdate, "take the configuration that a stack gives as intended", e.forgetConfiguration, refusing(mayReconfigure)},
 	}
 	for _, update := range updates {
 		err := workflow.SetUpdateHandlerWithOptions(ctx, update.name, update.handler, workflow.UpdateHandlerOptions{

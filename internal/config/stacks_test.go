@@ -37,6 +37,7 @@ func TestWhatIsWrongWithStacksIsReported(t *testing.T) {
 		"stacks:\n  - {name: a, template: ../secret.yaml}\n":                                                                   "must be a file in the folder of this one",
 		"stacks:\n  - {name: a, template: pipeline, parameters: {X: 2}}\n":                                                     `"X" must be a text, not a number; put it in quotes`,
 		"stacks:\n  - {name: a, template: pipeline, role: admin}\n":                                                            "it must be the ARN of a role",
+		"stacks:\n  - {name: a, template: pipeline, approval: {four-eyes: true}}\n":                                            "the change of a stack has no revision whose author",
 		"stacks:\n  - {name: 1a, template: pipeline}\n":                                                                        "beginning with a letter",
 	} {
 		_, err := Parse("gravity.yaml", withStacks(text))

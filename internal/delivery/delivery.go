@@ -110,6 +110,12 @@ func EnvironmentID(application, environment string) string {
 	return "environment/" + application + "/" + environment
 }
 
+// EnvironmentName names a Beanstalk environment and its application.
+type EnvironmentName struct {
+	Application string `json:"application"`
+	Environment string `json:"environment"`
+}
+
 // DeploymentID is the workflow ID of the number-th deployment on an environment.
 func DeploymentID(application, environment string, number int) string {
 	return fmt.Sprintf("deployment/%s/%s/%d", application, environment, number)

@@ -113,6 +113,8 @@ type StackPlan struct {
 	// Role is what CloudFormation takes for the stack.
 	Role    string        `json:"role,omitempty"`
 	Changes []StackChange `json:"changes,omitempty"`
+	// Environments are the Beanstalk environments that the stack has already, by name.
+	Environments []string `json:"environments,omitempty"`
 	// Unknown says why the changes cannot be told yet: a stack that it needs is not there.
 	Unknown string `json:"unknown,omitempty"`
 }

@@ -65,6 +65,11 @@ func (c *Client) Propose(ctx context.Context, wanted delivery.Stack, how Proposa
 		return plan, delivery.Errorf(delivery.StackFailed, "stack %s: the change cannot be worked out: %s; mend the template or its parameters, and provision again",
 			wanted.Name, delivery.Clip(aws.ToString(described.StatusReason), maxReason))
 	}
+	if !plan.Create {
+		if plan.Environments, err = c.environments(ctx, plan.StackID); err != nil {
+			return plan, err
+		}
+	}
 	policies := policiesOf(wanted.Body)
 	for _, change := range described.Changes {
 		if change.ResourceChange != nil {
@@ -72,6 +77,22 @@ func (c *Client) Propose(ctx context.Context, wanted delivery.Stack, how Proposa
 		}
 	}
 	return plan, nil
+}
+
+// environments are the Beanstalk environments of a stack, by name.
+func (c *Client) environments(ctx context.Context, stackID string) ([]string, error) {
+	resources, err := c.API.DescribeStackResources(ctx, &cloudformation.DescribeStackResourcesInput{StackName: aws.String(stackID)})
+	if err != nil {
+		return nil, classify(err, "looking at the resources of stack "+stackID)
+	}
+	var names []string
+	for _, resource := range resources.StackResources {
+		name := aws.ToString(resource.PhysicalResourceId)
+		if aws.ToString(resource.ResourceType) == "AWS::ElasticBeanstalk::Environment" && name != "" && resource.ResourceStatus != types.ResourceStatusDeleteComplete {
+			names = append(names, name)
+		}
+	}
+	return names, nil
 }
 
 // Resolve fills outputs of other stacks into a text. A stack that is not there is an InvalidInput.

@@ -137,6 +137,7 @@ func TestAReplacementAndALossStandOut(t *testing.T) {
 	renamed.Parameters["EnvironmentName"], renamed.Parameters["MaxInstances"] = "shop-qa", "9"
 	plan := a.propose(renamed)
 	assert.True(t, plan.Grave())
+	assert.Equal(t, []string{"shop-staging"}, plan.Environments)
 	assert.Contains(t, texts(plan), "REPLACE Environment (ElasticBeanstalk::Environment), since EnvironmentName changes: another one is made, and shop-staging is deleted")
 	assert.Contains(t, texts(plan), "change InstanceRole (IAM::Role): Description, Policies change")
 	require.NoError(t, a.Discard(t.Context(), plan))
