@@ -8,12 +8,13 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/aws/aws-sdk-go-v2/feature/s3/transfermanager"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"gravity/activities"
+	"gravity/internal/alarms"
 	"gravity/internal/beanstalk"
+	"gravity/internal/bundle"
 	"gravity/internal/stacks"
 	"gravity/internal/stacks/template"
 )
@@ -171,8 +172,8 @@ func glob(pattern, value string) bool {
 
 const (
 	shopEnvironment = "arn:aws:elasticbeanstalk:eu-central-1:123456789012:environment/shop/shop-production"
+	shopTemplate    = "arn:aws:elasticbeanstalk:eu-central-1:123456789012:configurationtemplate/shop/gravity-shop-production"
 	shopVersion     = "arn:aws:elasticbeanstalk:eu-central-1:123456789012:applicationversion/shop/shop-1"
-	shopTemplate    = "arn:aws:elasticbeanstalk:eu-central-1:123456789012:configurationtemplate/shop/shop-production-next"
 	ownBundle       = "arn:aws:s3:::artifacts/gravity/shop/shop-1.zip"
 	defaultBundle   = "arn:aws:s3:::elasticbeanstalk-eu-central-1-123456789012/gravity/shop/shop-1.zip"
 )
@@ -180,14 +181,8 @@ const (
 // onBeanstalk says on which resources the worker makes each call of beanstalk.API. A call that is added there and
 // not here fails the test, and so does one for which the role has no permission.
 var onBeanstalk = map[string][]string{
-	"AbortEnvironmentUpdate":        {shopEnvironment},
 	"CheckDNSAvailability":          {"*"},
-	"CreateConfigurationTemplate":   {shopTemplate},
-	"CreateEnvironment":             {shopEnvironment},
-	"DeleteConfigurationTemplate":   {shopTemplate},
-	"ListTagsForResource":           {shopEnvironment},
-	"SwapEnvironmentCNAMEs":         {shopEnvironment},
-	"TerminateEnvironment":          {shopEnvironment},
+	"AbortEnvironmentUpdate":        {shopEnvironment},
 	"CreateApplicationVersion":      {shopVersion},
 	"CreateStorageLocation":         {"*"},
 	"DescribeApplicationVersions":   {shopVersion},
@@ -202,8 +197,21 @@ var onBeanstalk = map[string][]string{
 	"UpdateEnvironment":             {shopEnvironment},
 }
 
+// onPairs are those that a blue/green deployment makes beside them.
+var onPairs = map[string][]string{
+	"CreateConfigurationTemplate": {shopTemplate},
+	"CreateEnvironment":           {shopEnvironment},
+	"DeleteConfigurationTemplate": {shopTemplate},
+	"ListTagsForResource":         {shopEnvironment},
+	"SwapEnvironmentCNAMEs":       {shopEnvironment},
+	"TerminateEnvironment":        {shopEnvironment},
+}
+
 // onBundles says which action each call of the bundles' store needs: several of S3's calls have none of their own.
 var onBundles = map[string]call{
+	// With the rules of the template there is nothing to put.
+	"GetBucketLifecycleConfiguration": {action: "s3:GetLifecycleConfiguration", resource: "arn:aws:s3:::artifacts"},
+
 	"AbortMultipartUpload":    {action: "s3:AbortMultipartUpload", resource: ownBundle},
 	"CompleteMultipartUpload": {action: "s3:PutObject", resource: ownBundle},
 	"CreateMultipartUpload":   {action: "s3:PutObject", resource: ownBundle},
@@ -225,20 +233,38 @@ func methods[T any]() []string {
 
 func TestTheDeployersRoleAllowsEveryCallThatTheWorkerMakes(t *testing.T) {
 	for _, kms := range []string{"false", "true"} {
-		role := deployer(t, map[string]string{"ApplicationName": "shop", "UseKmsKey": kms, "AllowBlueGreen": "true"})
+		role := deployer(t, map[string]string{"ApplicationName": "shop", "UseKmsKey": kms})
+		blueGreen := deployer(t, map[string]string{"ApplicationName": "shop", "UseKmsKey": kms, "AllowBlueGreen": "true"})
 		for _, name := range methods[beanstalk.API]() {
+			if resources, pair := onPairs[name]; pair {
+				for _, resource := range resources {
+					needed := call{action: "elasticbeanstalk:" + name, resource: resource}
+					assert.True(t, blueGreen.allows(needed), "%s on %s", name, resource)
+					assert.False(t, role.allows(needed), "%s without a blue/green stage", name)
+				}
+				continue
+			}
 			require.Contains(t, onBeanstalk, name, "a call of beanstalk.API that this test does not know")
 			for _, resource := range onBeanstalk[name] {
 				assert.True(t, role.allows(call{action: "elasticbeanstalk:" + name, resource: resource}), "%s on %s", name, resource)
 			}
 		}
-		for _, name := range methods[transfermanager.S3APIClient]() {
+		for _, name := range methods[bundle.API]() {
+			if name == "PutBucketLifecycleConfiguration" {
+				continue
+			}
 			needed, known := onBundles[name]
 			require.True(t, known, "a call of the bundles' store that this test does not know: %s", name)
 			assert.True(t, role.allows(needed), name)
 		}
 		for _, action := range []string{"s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"} {
 			assert.True(t, role.allows(call{action: action, resource: defaultBundle}), "%s in the bucket that Beanstalk keeps", action)
+		}
+		for _, removed := range []string{ownBundle, defaultBundle} { // what Beanstalk does when a version goes with its bundle
+			assert.True(t, role.allows(call{action: "s3:DeleteObject", resource: removed}), removed)
+		}
+		for _, name := range methods[alarms.API]() {
+			assert.True(t, role.allows(call{action: "cloudwatch:" + name, resource: "*"}), name)
 		}
 	}
 	role := deployer(t, map[string]string{"ApplicationName": "shop", "UseKmsKey": "true"})
@@ -284,6 +310,8 @@ func tempting() []call {
 		of("s3:DeleteBucket", "arn:aws:s3:::artifacts"),
 		of("s3:PutBucketPolicy", "arn:aws:s3:::artifacts"),
 		of("s3:PutBucketVersioning", "arn:aws:s3:::artifacts"),
+		of("s3:PutLifecycleConfiguration", "arn:aws:s3:::artifacts"), // a rule that removes everything
+		of("s3:PutLifecycleConfiguration", "arn:aws:s3:::elasticbeanstalk-eu-central-1-123456789012"),
 		of("s3:GetObject", "arn:aws:s3:::payroll/2026.csv"),
 		of("s3:PutObject", "arn:aws:s3:::artifacts/elsewhere"),
 		of("s3:PutObjectAcl", ownBundle),
@@ -330,9 +358,8 @@ func TestTheDeployersRoleAllowsNothingThatIsTempting(t *testing.T) {
 		assert.False(t, blueGreen.allows(call{action: "elasticbeanstalk:" + action, resource: strings.ReplaceAll(shopEnvironment, "shop", "billing")}), action)
 	}
 	withoutProvisioning := deployer(t, map[string]string{"ApplicationName": "shop"})
-	for _, action := range []string{"s3:DeleteObject", "s3:DeleteObjectVersion"} {
-		assert.False(t, withoutProvisioning.allows(call{action: action, resource: ownBundle}), action)
-	}
+	assert.False(t, withoutProvisioning.allows(call{action: "s3:DeleteObjectVersion", resource: ownBundle}), "what is removed can be brought back")
+	assert.False(t, withoutProvisioning.allows(call{action: "s3:DeleteObject", resource: "arn:aws:s3:::artifacts/gravity/logs/shop/1"}), "logs are evidence")
 }
 
 // onStacks says on which resource the worker makes each call of stacks.API, and with what.

@@ -1,15 +1,19 @@
 package cloudformation_test
 
 import (
+	"context"
 	"fmt"
 	"os/exec"
 	"strings"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"gravity/cloudformation"
+	"gravity/internal/bundle"
 	"gravity/internal/local/aws/stacks/specification"
 	"gravity/internal/stacks/template"
 )
@@ -186,4 +190,45 @@ func TestAnEnvironmentsStackDoesNotOwnItsVersion(t *testing.T) {
 	properties := parsed(t, "environment").Resources["Environment"].Properties
 	assert.NotContains(t, properties, "VersionLabel", "an update of the stack would take Gravity's deployment back")
 	assert.NotContains(t, properties, "TemplateName")
+}
+
+// ruled is a bucket with the lifecycle rules of the template, to which nobody may add any.
+type ruled struct {
+	bundle.API
+	t     *testing.T
+	rules []types.LifecycleRule
+}
+
+func (r *ruled) GetBucketLifecycleConfiguration(context.Context, *s3.GetBucketLifecycleConfigurationInput, ...func(*s3.Options)) (*s3.GetBucketLifecycleConfigurationOutput, error) {
+	return &s3.GetBucketLifecycleConfigurationOutput{Rules: r.rules}, nil
+}
+
+func (r *ruled) PutBucketLifecycleConfiguration(_ context.Context, in *s3.PutBucketLifecycleConfigurationInput, _ ...func(*s3.Options)) (*s3.PutBucketLifecycleConfigurationOutput, error) {
+	for _, rule := range in.LifecycleConfiguration.Rules[len(r.rules):] {
+		r.t.Errorf("the worker misses the rule %s, and would change what is the stack's", *rule.ID)
+	}
+	return &s3.PutBucketLifecycleConfigurationOutput{}, nil
+}
+
+func TestTheBucketHasEveryRuleThatTheWorkerWouldAdd(t *testing.T) {
+	scope := pipelineScope(t, map[string]string{"ApplicationName": "shop"})
+	lifecycle, err := scope.Resolve(scope.Template.Resources["Bucket"].Properties["LifecycleConfiguration"])
+	require.NoError(t, err)
+	bucket := &ruled{t: t}
+	for _, rule := range lifecycle.(map[string]any)["Rules"].([]any) {
+		id := rule.(map[string]any)["Id"].(string)
+		bucket.rules = append(bucket.rules, types.LifecycleRule{ID: &id})
+	}
+	require.NoError(t, (&bundle.Store{S3: bucket}).EnsureLifecycle(t.Context(), "artifacts"))
+}
+
+// Which version an environment is on is the pipeline's to say: a stack that owned it would take a release back with
+// its next change.
+func TestNoStackOwnsAVersion(t *testing.T) {
+	everyTemplate(t, func(t *testing.T, _ string, of template.Template) {
+		for name, resource := range of.Resources {
+			assert.NotContains(t, resource.Properties, "VersionLabel", name)
+			assert.NotEqual(t, "AWS::ElasticBeanstalk::ApplicationVersion", resource.Type, name)
+		}
+	})
 }
