@@ -21,6 +21,7 @@ import (
 	"gravity/internal/delivery"
 	"gravity/internal/local/aws"
 	"gravity/internal/local/aws/faults"
+	"gravity/worker/process"
 	"gravity/workflows"
 )
 
@@ -166,10 +167,10 @@ func (w *world) drifts() {
 		OptionSettings: []types.ConfigurationOptionSetting{{Namespace: sdk.String("aws:autoscaling:asg"), OptionName: sdk.String("MaxSize"), Value: sdk.String("9")}}})
 	require.NoError(w.t, err)
 	w.eventually("the environment is Ready with it", func() bool { return w.observe("site-staging").Status == "Ready" })
-	handle := w.client.ScheduleClient().GetHandle(w.t.Context(), driftScheduleID("gravity-site"))
+	handle := w.client.ScheduleClient().GetHandle(w.t.Context(), process.StackDriftSchedule("gravity-site").ID)
 	described, err := handle.Describe(w.t.Context())
 	require.NoError(w.t, err)
-	assert.Equal(w.t, "gravity-site gravity-site-alarms gravity-site-production gravity-site-staging", scheduled(described))
+	assert.Equal(w.t, []string{"gravity-site", "gravity-site-alarms", "gravity-site-production", "gravity-site-staging"}, process.Watched(described))
 	require.NoError(w.t, handle.Trigger(w.t.Context(), client.ScheduleTriggerOptions{}))
 	w.eventually("status shows the drift", func() bool {
 		got := w.starter("status")
@@ -230,7 +231,7 @@ func (w *world) destroys() {
 	got = w.starter("destroy", "--all", "--confirm", all)
 	require.Equal(w.t, exitSuccess, got.code, got.stdout+got.stderr)
 	assert.Empty(w.t, w.stackNames())
-	_, err := w.client.ScheduleClient().GetHandle(w.t.Context(), driftScheduleID("gravity-site")).Describe(w.t.Context())
+	_, err := w.client.ScheduleClient().GetHandle(w.t.Context(), process.StackDriftSchedule("gravity-site").ID).Describe(w.t.Context())
 	assert.Error(w.t, err, "there is nothing left to drift")
 	w.record(delivery.ProvisionID("gravity-site"), workflows.ProvisionWorkflow, "destroyed")
 }
@@ -270,7 +271,7 @@ func TestAFreezeReachesTheAlarmThatTellsOfIt(t *testing.T) {
 		t.Helper()
 		// The visibility lags behind what the queue knows, so that a report may be too early.
 		w.eventually("the metric is told", func() bool {
-			require.NoError(t, w.client.ScheduleClient().GetHandle(t.Context(), freezeScheduleID("gravity-site")).Trigger(t.Context(), client.ScheduleTriggerOptions{}))
+			require.NoError(t, w.client.ScheduleClient().GetHandle(t.Context(), process.FreezeSchedule("gravity-site").ID).Trigger(t.Context(), client.ScheduleTriggerOptions{}))
 			return metrics.of("site-production") == wanted
 		})
 	}
