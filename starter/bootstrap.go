@@ -67,7 +67,9 @@ func (f bootstrapFlags) check() error {
 	return nil
 }
 
-func onThisMachine(host string) bool { return host == "localhost" || host == "127.0.0.1" || host == "::1" }
+func onThisMachine(host string) bool {
+	return host == "localhost" || host == "127.0.0.1" || host == "::1"
+}
 
 // bootstrapped is the JSON answer of bootstrap.
 type bootstrapped struct {
