@@ -376,7 +376,7 @@ func onStacks(name string) call {
 
 // onTemplates says which action each call of stacks.Objects needs.
 var onTemplates = map[string]call{
-	"DeleteObject":       {action: "s3:DeleteObjectVersion", resource: ownBundle},
+	"DeleteObjects":      {action: "s3:DeleteObjectVersion", resource: ownBundle},
 	"ListObjectVersions": {action: "s3:ListBucketVersions", resource: "arn:aws:s3:::artifacts"},
 	"PutObject":          {action: "s3:PutObject", resource: "arn:aws:s3:::elasticbeanstalk-eu-central-1-123456789012/gravity/templates/1.yaml"},
 }

@@ -170,7 +170,7 @@ Resources: {A: {Type: X}}
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(functions))
 	f.Add([]byte("Resources: {A: {Type: X, Properties: {B: !GetAtt C.D}}}"))
-	f.Fuzz(func(t *testing.T, data []byte) {
+	f.Fuzz(func(_ *testing.T, data []byte) {
 		parsed, err := template.Parse(data)
 		if err != nil {
 			return
