@@ -79,7 +79,11 @@ func (e *Environments) Tell(ctx context.Context, input TellInput) (bool, error) 
 	}
 	var missing *serviceerror.NotFound
 	if errors.As(err, &missing) {
-		return false, nil
+		// Or it continues as new in this moment, and is asked again.
+		described, lookErr := e.Temporal.DescribeWorkflowExecution(ctx, input.WorkflowID, "")
+		if errors.As(lookErr, &missing) || lookErr == nil && described.GetWorkflowExecutionInfo().GetStatus() != enums.WORKFLOW_EXECUTION_STATUS_RUNNING {
+			return false, nil
+		}
 	}
 	return err == nil, askError(input.WorkflowID, err)
 }

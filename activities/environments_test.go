@@ -11,6 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
+	workflowpb "go.temporal.io/api/workflow/v1"
+	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/mocks"
 	"go.temporal.io/sdk/temporal"
@@ -95,6 +97,56 @@ func TestARefusalByAnEnvironmentIsToldFromTroubleWithTemporal(t *testing.T) {
 			handle := mocks.NewWorkflowUpdateHandle(t)
 			handle.On("Get", mock.Anything, mock.Anything).Return(test.err)
 			check(t, &Environments{Temporal: asked(t, handle, nil)})
+		})
+	}
+}
+
+func TestAnEnvironmentIsToldSomethingIfThereIsOne(t *testing.T) {
+	told := TellInput{WorkflowID: ask.WorkflowID, Update: "forget-configuration", UpdateID: "once", Argument: map[string]any{"stack": "shop"}}
+	gone, status := serviceerror.NewNotFound("workflow not found"), func(status enums.WorkflowExecutionStatus) *workflowservice.DescribeWorkflowExecutionResponse {
+		return &workflowservice.DescribeWorkflowExecutionResponse{WorkflowExecutionInfo: &workflowpb.WorkflowExecutionInfo{Status: status}}
+	}
+	for name, each := range map[string]struct {
+		err       error
+		described *workflowservice.DescribeWorkflowExecutionResponse
+		lookErr   error
+		there     bool
+		fails     delivery.ErrorType
+	}{
+		"it took it":                    {there: true},
+		"there never was one":           {err: gone, lookErr: gone},
+		"it was ended":                  {err: gone, described: status(enums.WORKFLOW_EXECUTION_STATUS_TERMINATED)},
+		"it continues as new":           {err: gone, described: status(enums.WORKFLOW_EXECUTION_STATUS_RUNNING), fails: delivery.Unavailable},
+		"nobody knows whether there is": {err: gone, lookErr: serviceerror.NewUnavailable("connection refused"), fails: delivery.Unavailable},
+		"Temporal is not to be reached": {err: serviceerror.NewUnavailable("connection refused"), fails: delivery.Unavailable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := mocks.NewClient(t)
+			handle := mocks.NewWorkflowUpdateHandle(t)
+			c.On("UpdateWorkflow", mock.Anything, mock.Anything).Run(func(arguments mock.Arguments) {
+				options := arguments.Get(1).(client.UpdateWorkflowOptions)
+				assert.Equal(t, "once", options.UpdateID, "so that telling twice is telling once")
+				assert.Equal(t, client.WorkflowUpdateStageCompleted, options.WaitForStage)
+			}).Return(handle, each.err)
+			if each.err == nil {
+				handle.On("Get", mock.Anything, mock.Anything).Return(nil)
+			}
+			if errors.Is(each.err, gone) {
+				c.On("DescribeWorkflowExecution", mock.Anything, told.WorkflowID, "").Return(each.described, each.lookErr)
+			}
+			environments := &Environments{Temporal: c}
+			answer, err := newSteps(t, environments).ExecuteActivity(environments.Tell, told)
+			if each.fails != "" {
+				var failure *temporal.ApplicationError
+				require.ErrorAs(t, err, &failure)
+				assert.Equal(t, string(each.fails), failure.Type())
+				assert.False(t, failure.NonRetryable())
+				return
+			}
+			require.NoError(t, err)
+			var there bool
+			require.NoError(t, answer.Get(&there))
+			assert.Equal(t, each.there, there)
 		})
 	}
 }
