@@ -22,7 +22,7 @@ func main() {
 
 // commands lists every command.
 var commands = []func(*globals) *cobra.Command{
-	newDeploy, newRetry, newStatus, newWatch, newLogs,
+	newDeploy, newRetry, newStatus, newWatch, newLogs, newHistory, newStats,
 	newApprove, newReject, newAbort, newRollback, newFreeze, newThaw,
 	newServe, newValidate, newUp,
 }
