@@ -11,6 +11,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -105,6 +106,8 @@ func (b *Build) Checkout(ctx context.Context, input CheckoutInput) (Workspace, e
 		Repository: input.Repository, SHA: input.Revision.SHA, Ref: input.Revision.Ref, Path: input.Path,
 		Submodules: input.Checkout.Submodules, LFS: input.Checkout.LFS, Into: filepath.Join(directory, treeDirectory),
 	})
+	// Who pushed it is not in the commit, and whoever started the run may know.
+	revision.People = delivery.People(slices.Concat(input.Revision.People, revision.People)...)
 	workspace := Workspace{TaskQueue: b.TaskQueue, Directory: directory, Path: input.Path, Revision: revision}
 	if err == nil {
 		if workspace.Bucket, err = b.bucketFor(ctx, input.Bucket); err != nil && ctx.Err() == nil {

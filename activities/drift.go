@@ -45,9 +45,11 @@ type leftBehind struct {
 	Environment string `json:"environment"`
 	LeftOn      string `json:"leftOn"`
 	// Configuration is the digest of the settings that were left; empty when unknown.
-	Configuration string    `json:"configuration"`
-	Running       *struct{} `json:"running"`
-	Drift         *struct {
+	Configuration string `json:"configuration"`
+	// CNAME is set where it tells which of a pair of environments is live.
+	CNAME   string    `json:"cname"`
+	Running *struct{} `json:"running"`
+	Drift   *struct {
 		What string `json:"what"`
 	} `json:"drift"`
 }
@@ -117,28 +119,44 @@ func (l leftBehind) known(what string) bool {
 }
 
 // compare says in words what is different; "" when nothing is, or when somebody's update is under way.
-func (d *Drift) compare(ctx context.Context, left leftBehind, observed []delivery.Observation) (string, error) {
-	i := slices.IndexFunc(observed, func(o delivery.Observation) bool {
-		return o.Application == left.Application && o.Name == left.Environment && o.Status != "Terminated"
-	})
+func (d *Drift) compare(ctx context.Context, left leftBehind, all []delivery.Observation) (string, error) {
+	observed, err := d.live(ctx, left, all)
 	switch {
-	case i < 0:
+	case delivery.TypeOf(err) == delivery.EnvironmentNotFound:
 		return fmt.Sprintf("%s is gone: it was terminated, or has another name now", left.Environment), nil
-	case !observed[i].Ready():
+	case err != nil:
+		return "", err
+	case !observed.Ready():
 		return "", nil
-	case observed[i].VersionLabel != left.LeftOn:
-		return fmt.Sprintf("%s is on version %q, and Gravity left it on %q", left.Environment, observed[i].VersionLabel, left.LeftOn), nil
+	case observed.VersionLabel != left.LeftOn:
+		return fmt.Sprintf("%s is on version %q, and Gravity left it on %q", observed.Name, observed.VersionLabel, left.LeftOn), nil
 	case left.Configuration == "":
 		return "", nil
 	}
-	now, err := d.Client.Configuration(ctx, left.Application, left.Environment)
+	now, err := d.Client.Configuration(ctx, left.Application, observed.Name)
 	if err != nil {
 		return "", err
 	}
 	if changed := now.Changed(left.Configuration); len(changed) > 0 {
-		return fmt.Sprintf("the configuration of %s was changed by hand, in %s", left.Environment, strings.Join(changed, ", ")), nil
+		return fmt.Sprintf("the configuration of %s was changed by hand, in %s", observed.Name, strings.Join(changed, ", ")), nil
 	}
 	return "", nil
+}
+
+// live is the environment that users have. Only where it may be one of a pair is it asked for by itself.
+func (d *Drift) live(ctx context.Context, left leftBehind, all []delivery.Observation) (delivery.Observation, error) {
+	if left.CNAME != "" {
+		return d.Client.OfStage(ctx, left.Application, delivery.Stage{
+			Environment: left.Environment, Strategy: delivery.BlueGreen, CNAME: left.CNAME,
+		})
+	}
+	i := slices.IndexFunc(all, func(o delivery.Observation) bool {
+		return o.Application == left.Application && o.Name == left.Environment && o.Status != "Terminated"
+	})
+	if i < 0 {
+		return delivery.Observation{}, delivery.Errorf(delivery.EnvironmentNotFound, "application %q has no environment %q", left.Application, left.Environment)
+	}
+	return all[i], nil
 }
 
 func (d *Drift) tell(ctx context.Context, left leftBehind, update, what string) error {

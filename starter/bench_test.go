@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,7 +15,6 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
-	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/worker"
 
 	"gravity/activities"
@@ -24,6 +22,7 @@ import (
 	"gravity/internal/delivery"
 	"gravity/internal/local/git"
 	"gravity/internal/local/temporal"
+	"gravity/worker/connection"
 	"gravity/workflows"
 )
 
@@ -47,7 +46,10 @@ const benchConfig = `pipelines:
       - {name: live, environment: web-live, gate: {approval: {timeout: 1h}}}
 `
 
-func newBench(t *testing.T) *bench {
+func newBench(t *testing.T) *bench { return newBenchWith(t, "") }
+
+// newBenchWith encrypts with the keys in a file, if one is named.
+func newBenchWith(t *testing.T, keysFile string) *bench {
 	attributes := map[string]string{}
 	for _, name := range workflows.SearchAttributes() {
 		attributes[name] = "Keyword"
@@ -57,9 +59,12 @@ func newBench(t *testing.T) *bench {
 	t.Cleanup(func() { _ = server.Close() })
 	t.Setenv("TEMPORAL_ADDRESS", server.Address())
 	t.Setenv("XDG_CACHE_HOME", t.TempDir()) // mirrors of the repository
-	connected, err := client.Dial(client.Options{HostPort: server.Address(), Logger: log.NewStructuredLogger(slog.New(slog.DiscardHandler))})
+	options, err := connection.Settings{Address: server.Address(), EncryptionKeysFile: keysFile}.Options()
+	require.NoError(t, err)
+	connected, err := connection.Dial(t.Context(), options)
 	require.NoError(t, err)
 	t.Cleanup(connected.Close)
+	t.Setenv("GRAVITY_ENCRYPTION_KEYS_FILE", keysFile)
 
 	b := &bench{t: t, client: connected, steps: &scripted{arrived: make(chan string, 100)}, config: filepath.Join(t.TempDir(), "gravity.yaml")}
 	b.startWorkers()

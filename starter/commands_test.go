@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"gravity/internal/delivery"
+	"gravity/internal/measures"
 	"gravity/workflows"
 )
 
@@ -29,6 +32,7 @@ func TestTheCommandsOnARealServer(t *testing.T) {
 		{"an environment is frozen and thawed", frozenAndThawed},
 		{"a rollback goes back to the version before", rolledBack},
 		{"everything is in the overview", inTheOverview},
+		{"what was deployed is history, and measured", inTheHistory},
 		{"a watch that is interrupted is no verdict", interruptedWatch},
 	} {
 		if !t.Run(part.name, func(t *testing.T) { part.test(t, b.of(t)) }) {
@@ -222,6 +226,27 @@ func inTheOverview(t *testing.T, b *bench) {
 	got := b.starter("status")
 	assert.Regexp(t, `site/[0-9a-f]{12}  rejected   .*  Version two`, got.stdout)
 	assert.Regexp(t, `site/web-staging  site-`, got.stdout)
+}
+
+func inTheHistory(t *testing.T, b *bench) {
+	var all []measures.Deployment
+	require.Eventually(t, func() bool { // visibility lags a moment behind
+		all = as[[]measures.Deployment](t, b.starter("history", "-o", "json", "--environment", "web-staging").stdout)
+		return len(all) >= 4
+	}, timeoutOfLive, pauseOfLive, "two deployments, an aborted one, and two rollbacks of which one may still go on")
+	assert.Equal(t, "site", all[0].Pipeline)
+	assert.Equal(t, 2023, all[0].CommittedAt.Year())
+	assert.Contains(t, b.starter("history", "--pipeline", "site").stdout, "web-staging")
+	assert.Equal(t, exitUsage, b.starter("history", "--pipeline", "x' OR '1'='1").code)
+
+	report := filepath.Join(t.TempDir(), "delivery.html")
+	got := b.starter("stats", "--html", report)
+	require.Equal(t, exitSuccess, got.code, got.stderr)
+	assert.Regexp(t, `site +web-staging +[0-9]+ +`, got.stdout)
+	page, err := os.ReadFile(report)
+	require.NoError(t, err)
+	assert.Contains(t, string(page), "site on web-staging")
+	assert.NotEmpty(t, as[measured](t, b.starter("stats", "-o", "json").stdout).Measures)
 }
 
 func interruptedWatch(t *testing.T, b *bench) {

@@ -292,7 +292,8 @@ func TestABundleThatLeadsOutOfItsTreeIsRefusedByNameAndNothingIsUploaded(t *test
 	require.Equal(t, workflows.StateFailed, status.State)
 	require.Contains(t, status.Detail, `"users"`)
 	require.Contains(t, status.Detail, "leads out of the tree")
-	uploads := (&demo{stack: w.stack}).uploads()
+	uploads, err := (&demo{stack: w.stack}).uploads(t.Context())
+	require.NoError(t, err)
 	require.Zero(t, uploads)
 	require.Zero(t, w.updates())
 }

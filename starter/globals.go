@@ -24,6 +24,8 @@ type globals struct {
 	profile    string
 	address    string
 	namespace  string
+	// encryptionKeys is the file of keys where payloads are encrypted; see connection.LoadEncryption.
+	encryptionKeys string
 
 	stdout, stderr io.Writer
 	// pace is how often something that is watched is asked.
@@ -49,6 +51,9 @@ func (g *globals) check() error {
 	if g.configPath == "" {
 		g.configPath = config.DefaultPath
 	}
+	if g.encryptionKeys == "" {
+		g.encryptionKeys = os.Getenv("GRAVITY_ENCRYPTION_KEYS_FILE")
+	}
 	return nil
 }
 
@@ -60,7 +65,7 @@ func (g *globals) connect(ctx context.Context) (client.Client, error) {
 		return g.temporal, nil
 	}
 	options, err := connection.Settings{
-		Profile: g.profile, Address: g.address, Namespace: g.namespace, Identity: identity(),
+		Profile: g.profile, Address: g.address, Namespace: g.namespace, Identity: identity(), EncryptionKeysFile: g.encryptionKeys,
 	}.Options()
 	if err != nil {
 		return nil, err
@@ -70,7 +75,10 @@ func (g *globals) connect(ctx context.Context) (client.Client, error) {
 		return nil, err
 	}
 	g.temporal, g.where, g.namespace = temporal, options.HostPort, options.Namespace
-	return temporal, nil
+	if options.DataConverter != nil {
+		g.temporal = decoding{Client: temporal, data: options.DataConverter}
+	}
+	return g.temporal, nil
 }
 
 func (g *globals) close() {

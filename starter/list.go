@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"go.temporal.io/api/common/v1"
 	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/workflow/v1"
 	"go.temporal.io/api/workflowservice/v1"
@@ -51,7 +50,7 @@ func listRuns(ctx context.Context, c client.Client, filter string) ([]listed, er
 	runs := []listed{}
 	at := map[string]int{}
 	for _, execution := range found.GetExecutions() {
-		run := runOf(execution)
+		run := runOf(dataOf(c), execution)
 		if i, ok := at[run.RunID]; ok {
 			if run.StartedAt.After(runs[i].StartedAt) {
 				runs[i] = run
@@ -64,14 +63,14 @@ func listRuns(ctx context.Context, c client.Client, filter string) ([]listed, er
 	return runs, nil
 }
 
-func runOf(execution *workflow.WorkflowExecutionInfo) listed {
+func runOf(data converter.DataConverter, execution *workflow.WorkflowExecutionInfo) listed {
 	run := listed{
 		RunID:     execution.GetExecution().GetWorkflowId(),
 		State:     workflows.RunState(attribute(execution, workflows.StateAttribute.GetName())),
 		Version:   attribute(execution, workflows.VersionAttribute.GetName()),
-		Message:   text(execution.GetMemo().GetFields()[memoMessage]),
-		Author:    text(execution.GetMemo().GetFields()[memoAuthor]),
-		Ref:       text(execution.GetMemo().GetFields()[memoRef]),
+		Message:   text(data, execution.GetMemo().GetFields()[memoMessage]),
+		Author:    text(data, execution.GetMemo().GetFields()[memoAuthor]),
+		Ref:       text(data, execution.GetMemo().GetFields()[memoRef]),
 		StartedAt: execution.GetStartTime().AsTime(),
 	}
 	run.Pipeline, run.Revision, _ = strings.Cut(strings.TrimPrefix(run.RunID, runPrefix), "/")
@@ -113,14 +112,6 @@ func listEnvironments(ctx context.Context, c client.Client) ([]string, error) {
 }
 
 func attribute(execution *workflow.WorkflowExecutionInfo, name string) string {
-	return text(execution.GetSearchAttributes().GetIndexedFields()[name])
-}
-
-// text decodes a payload that holds a string; what holds none is "".
-func text(payload *common.Payload) string {
-	var value string
-	if payload == nil || converter.GetDefaultDataConverter().FromPayload(payload, &value) != nil {
-		return ""
-	}
-	return value
+	// What is searched for is never encrypted.
+	return text(converter.GetDefaultDataConverter(), execution.GetSearchAttributes().GetIndexedFields()[name])
 }

@@ -71,7 +71,12 @@ type readLog struct {
 	whole bool
 	// midLine says that the last line printed has not ended.
 	midLine bool
+	// behind is since when something is missing that is not in S3 either.
+	behind time.Time
 }
+
+// patience is how long S3 may lag behind what heartbeats tell.
+const patience = 15 * time.Second
 
 func newLogReader(g *globals, only string) *logReader {
 	return &logReader{g: g, only: only, logs: map[string]*readLog{}}
@@ -145,13 +150,25 @@ func (r *logReader) look(ctx context.Context, view runView) error {
 func (r *logReader) live(ctx context.Context, log *readLog, progress activities.CommandProgress) error {
 	begins := progress.End - int64(len(progress.Text))
 	if log.place < begins {
-		if err := r.fromS3(ctx, log); err != nil || log.place < begins && r.closed == nil {
-			return err // S3 lags a moment behind
+		if err := r.fromS3(ctx, log); err != nil {
+			return err
 		}
 	}
-	if log.place < begins {
-		r.print(log, fmt.Sprintf("… %d bytes are left out here: %v\n", begins-log.place, r.closed))
-		log.place = begins
+	switch {
+	case log.place >= begins:
+		log.behind = time.Time{}
+	case r.closed == nil && log.behind.IsZero():
+		log.behind = time.Now()
+		return nil
+	case r.closed == nil && time.Since(log.behind) < patience:
+		return nil
+	default:
+		reason := r.closed
+		if reason == nil {
+			reason = errors.New("the worker does not get them to S3")
+		}
+		r.print(log, fmt.Sprintf("… %d bytes are left out here: %v\n", begins-log.place, reason))
+		log.place, log.behind = begins, time.Time{}
 	}
 	if log.place < progress.End {
 		r.print(log, progress.Text[log.place-begins:])

@@ -22,10 +22,10 @@ func main() {
 
 // commands lists every command.
 var commands = []func(*globals) *cobra.Command{
-	newDeploy, newRetry, newStatus, newWatch, newLogs,
+	newDeploy, newRetry, newStatus, newWatch, newLogs, newHistory, newStats,
 	newApprove, newReject, newAbort, newRollback, newFreeze, newThaw,
 	newProvision, newDestroy, newBootstrap,
-	newServe, newValidate, newUp,
+	newServe, newCodec, newValidate, newUp,
 }
 
 // run is the whole program: it is given its arguments and answers with the exit code.
@@ -70,6 +70,7 @@ Exit codes: 0 success; 1 a release that failed; 2 wrong use, or Temporal cannot 
 	flags.StringVar(&g.profile, "profile", "", "profile of temporal.toml (TEMPORAL_PROFILE)")
 	flags.StringVar(&g.address, "address", "", "Temporal's host:port (TEMPORAL_ADDRESS; default localhost:7233)")
 	flags.StringVar(&g.namespace, "namespace", "", "Temporal's namespace (TEMPORAL_NAMESPACE; default default)")
+	flags.StringVar(&g.encryptionKeys, "encryption-keys-file", "", "keys with which payloads are encrypted (GRAVITY_ENCRYPTION_KEYS_FILE)")
 	for _, command := range commands {
 		root.AddCommand(command(g))
 	}

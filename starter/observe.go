@@ -96,7 +96,7 @@ func (g *globals) observeRun(ctx context.Context, c client.Client, runID string)
 	if err := query(ctx, c, runID, &view.RunStatus); err != nil {
 		return runView{}, err
 	}
-	view.Live = liveSteps(runID, described.GetPendingActivities())
+	view.Live = liveSteps(dataOf(c), runID, described.GetPendingActivities())
 	for _, stage := range view.Stages {
 		if stage.State == workflows.StateDeploying {
 			view.Live = append(view.Live, deploymentOf(ctx, c, view.RunStatus, stage)...)
@@ -122,7 +122,7 @@ func endedRun(ctx context.Context, c client.Client, runID string, info *workflow
 		return runView{}, err
 	}
 	// Ended from outside: terminated, or timed out. What it said last is no longer so.
-	last := runOf(info)
+	last := runOf(dataOf(c), info)
 	if asked := query(ctx, c, runID, &view.RunStatus); asked != nil || view.RunID == "" {
 		view.RunStatus = workflows.RunStatus{
 			RunID: runID, Pipeline: last.Pipeline, Version: last.Version,
@@ -163,7 +163,7 @@ func describeLive(ctx context.Context, c client.Client, workflowID string) []liv
 	if err != nil {
 		return nil
 	}
-	return liveSteps(workflowID, described.GetPendingActivities())
+	return liveSteps(dataOf(c), workflowID, described.GetPendingActivities())
 }
 
 // observeEnvironment asks an environment's queue where it stands.
@@ -179,7 +179,7 @@ func (g *globals) observeEnvironment(ctx context.Context, c client.Client, id st
 }
 
 // liveSteps reads the heartbeats of the activities under way.
-func liveSteps(workflowID string, pending []*workflow.PendingActivityInfo) []liveStep {
+func liveSteps(data converter.DataConverter, workflowID string, pending []*workflow.PendingActivityInfo) []liveStep {
 	var steps []liveStep
 	for _, each := range pending {
 		step := liveStep{Workflow: workflowID, Step: each.GetActivityType().GetName(), Attempt: each.GetAttempt()}
@@ -187,7 +187,7 @@ func liveSteps(workflowID string, pending []*workflow.PendingActivityInfo) []liv
 			step.Failure = each.GetLastFailure().GetMessage()
 		}
 		if payloads := each.GetHeartbeatDetails().GetPayloads(); len(payloads) > 0 {
-			step.read(payloads[0])
+			step.read(data, payloads[0])
 		}
 		steps = append(steps, step)
 	}
@@ -195,17 +195,17 @@ func liveSteps(workflowID string, pending []*workflow.PendingActivityInfo) []liv
 }
 
 // read takes what a heartbeat tells: of a wait, of a command, or a line of anything else.
-func (l *liveStep) read(payload *common.Payload) {
-	if l.Line = text(payload); l.Line != "" {
+func (l *liveStep) read(data converter.DataConverter, payload *common.Payload) {
+	if l.Line = text(data, payload); l.Line != "" {
 		return
 	}
 	var progress beanstalk.Progress
-	if converter.GetDefaultDataConverter().FromPayload(payload, &progress) == nil && progress.Environment != "" {
+	if data.FromPayload(payload, &progress) == nil && progress.Environment != "" {
 		l.Progress = &progress
 		return
 	}
 	var output activities.CommandProgress
-	if converter.GetDefaultDataConverter().FromPayload(payload, &output) == nil && output.Command != "" {
+	if data.FromPayload(payload, &output) == nil && output.Command != "" {
 		l.Step, l.Output, l.Line = output.Command, &output, lastLine(output.Text)
 	}
 }

@@ -91,7 +91,7 @@ func TestALiveCommandShowsItsLastLine(t *testing.T) {
 	})
 	require.NoError(t, err)
 	var step liveStep
-	step.read(payload)
+	step.read(converter.GetDefaultDataConverter(), payload)
 	assert.Equal(t, "test SHARD=2: ok site 0.1s", step.String())
 	assert.EqualValues(t, 20, step.Output.End)
 }

@@ -68,7 +68,7 @@ func (g *globals) exactRun(ctx context.Context, c client.Client, runID string) (
 	if err != nil {
 		return listed{}, g.explain(err, "looking for "+runID)
 	}
-	return runOf(described.GetWorkflowExecutionInfo()), nil
+	return runOf(dataOf(c), described.GetWorkflowExecutionInfo()), nil
 }
 
 // pick chooses among the runs that fit an argument, or lists them.

@@ -80,7 +80,7 @@ func startFurther(ctx context.Context, c client.Client, pipeline delivery.Pipeli
 	if err != nil {
 		return found, startError(found.RunID, err)
 	}
-	run := runOf(described.GetWorkflowExecutionInfo())
+	run := runOf(dataOf(c), described.GetWorkflowExecutionInfo())
 	before := delivery.Revision{Ref: run.Ref}
 	if before.Branch() == "" || !reachesFurther(pipeline, revision.Branch(), before.Branch()) {
 		return found, nil

@@ -54,7 +54,7 @@ func run(ctx context.Context, arguments []string, stdout, stderr io.Writer) int 
 
 // work polls until the context ends, or until polling fails for good.
 func work(ctx context.Context, s settings, log *slog.Logger) error {
-	options, err := connection.Settings{Profile: s.profile, Log: log}.Options()
+	options, err := connection.Settings{Profile: s.profile, EncryptionKeysFile: s.keysFile, Log: log}.Options()
 	if err != nil {
 		return err
 	}

@@ -31,6 +31,7 @@ type settings struct {
 	deployment   string
 	buildID      string
 	logFormat    string
+	keysFile     string
 	github       githubSettings
 }
 
@@ -71,6 +72,9 @@ Flags, and the environment variables that stand for them:
   --github-app ID              a GitHub App's number, and                 GRAVITY_GITHUB_APP
   --github-app-key-file PATH   the file with its private key              GRAVITY_GITHUB_APP_KEY_FILE
   --github-url URL             the API (default: https://api.github.com/) GRAVITY_GITHUB_URL
+  --encryption-keys-file PATH  keys with which payloads are encrypted         GRAVITY_ENCRYPTION_KEYS_FILE
+                         before Temporal stores them: a name and 32 bytes in
+                         base64 a line, the newest first
   --log-format FORMAT    json or text (default: json)                   GRAVITY_LOG_FORMAT
 
 Temporal is found as by all its tools: TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_API_KEY,
@@ -99,6 +103,7 @@ func parse(arguments []string, environment func(string) (string, bool)) (setting
 	flags.StringVar(&s.deployment, "deployment", "", "")
 	flags.StringVar(&s.buildID, "build-id", "", "")
 	flags.StringVar(&s.logFormat, "log-format", "json", "")
+	flags.StringVar(&s.keysFile, "encryption-keys-file", "", "")
 	s.github.flags(flags)
 	for name, variable := range map[string]string{
 		"directory": "GRAVITY_DIRECTORY", "builds": "GRAVITY_BUILDS",
@@ -112,6 +117,7 @@ func parse(arguments []string, environment func(string) (string, bool)) (setting
 		"log-format":        "GRAVITY_LOG_FORMAT",
 		"github-token-file": "GRAVITY_GITHUB_TOKEN_FILE",
 		"github-app":        "GRAVITY_GITHUB_APP", "github-app-key-file": "GRAVITY_GITHUB_APP_KEY_FILE", "github-url": "GRAVITY_GITHUB_URL",
+		"encryption-keys-file": "GRAVITY_ENCRYPTION_KEYS_FILE",
 	} {
 		value, ok := environment(variable)
 		if !ok || value == "" {

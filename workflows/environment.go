@@ -32,8 +32,10 @@ type EnvironmentInput struct {
 	// Proven are the versions that were proven healthy here, newest last.
 	Proven []delivery.Version `json:"proven,omitempty"`
 	// Configuration is the digest of the environment's configuration after the last deployment.
-	Configuration string   `json:"configuration,omitempty"`
-	Drift         *Drifted `json:"drift,omitempty"`
+	Configuration string `json:"configuration,omitempty"`
+	// CNAME is the prefix of the users' address where the last deployment was blue-green: it tells which of the pair is live.
+	CNAME string   `json:"cname,omitempty"`
+	Drift *Drifted `json:"drift,omitempty"`
 }
 
 const (
@@ -123,6 +125,10 @@ func (e *environment) deploy(ctx workflow.Context) {
 	e.served++
 	request.Deployment = delivery.DeploymentID(e.Application, e.Environment, e.Deployments)
 	e.running = &request
+	e.CNAME = ""
+	if request.Stage.Strategy == delivery.BlueGreen {
+		e.CNAME = request.Stage.CNAME
+	}
 	e.show(ctx)
 
 	result := e.run(ctx, request)
@@ -256,7 +262,7 @@ func (e *environment) status() EnvironmentStatus {
 	return EnvironmentStatus{
 		Application: e.Application, Environment: e.Environment, LeftOn: e.LeftOn, Good: e.Good,
 		Running: e.running, Waiting: e.Waiting, Frozen: e.Frozen, Recent: e.Recent,
-		Superseded: e.Superseded, Proven: e.Proven, Configuration: e.Configuration, Drift: e.Drift,
+		Superseded: e.Superseded, Proven: e.Proven, Configuration: e.Configuration, CNAME: e.CNAME, Drift: e.Drift,
 	}
 }
 

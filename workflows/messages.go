@@ -280,6 +280,8 @@ type EnvironmentStatus struct {
 	Proven []delivery.Version `json:"proven,omitempty"`
 	// Configuration is the digest of the settings that the last deployment left.
 	Configuration string `json:"configuration,omitempty"`
+	// CNAME is the prefix of the address that moves between a pair of environments, where they are deployed to in blue-green.
+	CNAME string `json:"cname,omitempty"`
 	// Drift is what somebody changed by hand since the last deployment, as far as it was noticed.
 	Drift *Drifted `json:"drift,omitempty"`
 }

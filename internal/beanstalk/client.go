@@ -9,6 +9,7 @@ package beanstalk
 
 import (
 	"context"
+	"net/http"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -60,16 +61,22 @@ type Client struct {
 	api     API
 	pace    Pace
 	watcher *Watcher
+	// http fetches the logs that the platform puts into S3, on whatever way leads to AWS from here.
+	http aws.HTTPClient
 }
 
 // New makes a client from the SDK's configuration; credentials, region and endpoint come from its default chain.
 func New(config aws.Config, pace Pace) *Client {
-	return NewFromAPI(elasticbeanstalk.NewFromConfig(config), pace)
+	client := NewFromAPI(elasticbeanstalk.NewFromConfig(config), pace)
+	if config.HTTPClient != nil {
+		client.http = config.HTTPClient
+	}
+	return client
 }
 
 // NewFromAPI makes a client over any implementation of the API.
 func NewFromAPI(api API, pace Pace) *Client {
-	client := &Client{api: api, pace: pace}
+	client := &Client{api: api, pace: pace, http: http.DefaultClient}
 	client.watcher = newWatcher(client.describe, pace)
 	return client
 }

@@ -128,7 +128,7 @@ func (c *Client) read(ctx context.Context, samples []types.EnvironmentInfoDescri
 	var lines []string
 	for i, sample := range samples {
 		instance := aws.ToString(sample.Ec2InstanceId)
-		content, err := fetch(ctx, aws.ToString(sample.Message))
+		content, err := c.fetch(ctx, aws.ToString(sample.Message))
 		if err != nil {
 			lines = append(lines, line(fmt.Sprintf("the logs of %s could not be read: %v", instance, err)))
 			continue
@@ -147,12 +147,12 @@ func (c *Client) read(ctx context.Context, samples []types.EnvironmentInfoDescri
 
 // fetch reads what the platform put into S3. Its address is as good as a password for it, and goes
 // nowhere.
-func fetch(ctx context.Context, address string) ([]byte, error) {
+func (c *Client) fetch(ctx context.Context, address string) ([]byte, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return nil, errors.New("their address is none")
 	}
-	response, err := http.DefaultClient.Do(request)
+	response, err := c.http.Do(request)
 	if err != nil {
 		var failed *url.Error
 		if errors.As(err, &failed) {

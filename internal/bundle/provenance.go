@@ -136,8 +136,8 @@ func (s *Store) PutProvenance(ctx context.Context, bucket, key string, statement
 		ContentType: aws.String("application/vnd.in-toto+json"), IfNoneMatch: aws.String("*"),
 		ChecksumAlgorithm: s3types.ChecksumAlgorithmSha256,
 	})
-	if failedWith(err, http.StatusPreconditionFailed) {
-		return nil
+	if failedWith(err, http.StatusPreconditionFailed) || failedWith(err, http.StatusConflict) {
+		return nil // one is there, or on its way
 	}
 	return explain(err, "upload of", bucket, key)
 }

@@ -6,6 +6,7 @@ package delivery
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -55,6 +56,25 @@ func (r Revision) Involves(login string) bool {
 		}
 	}
 	return false
+}
+
+// maxPeople and maxPerson bound what a revision keeps of them, in names and bytes a name.
+const (
+	maxPeople = 8
+	maxPerson = 100
+)
+
+// People lists logins and addresses, each once, without those that are empty.
+func People(known ...string) []string {
+	var people []string
+	for _, person := range known {
+		person = Clip(strings.TrimSpace(person), maxPerson)
+		same := func(other string) bool { return strings.EqualFold(other, person) }
+		if person != "" && len(people) < maxPeople && !slices.ContainsFunc(people, same) {
+			people = append(people, person)
+		}
+	}
+	return people
 }
 
 // localPart is the login in an address: ana of ana@example.com, and of GitHub's own

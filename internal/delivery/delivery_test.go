@@ -16,3 +16,9 @@ func TestWhoeverHadAHandInARevisionIsFoundByLoginOrAddress(t *testing.T) {
 	}
 	require.False(t, Revision{}.Involves("ana"), "nobody is known")
 }
+
+func TestPeopleAreListedOnceAndBounded(t *testing.T) {
+	require.Equal(t, []string{"ana", "ben@example.com"}, People("ana", "", " ANA ", "ben@example.com"))
+	require.Nil(t, People("", " "))
+	require.Len(t, People("1", "2", "3", "4", "5", "6", "7", "8", "9", "10"), 8)
+}

@@ -78,8 +78,12 @@ type workflowOutbound struct {
 
 func (w *workflowOutbound) ExecuteActivity(ctx workflow.Context, step string, args ...any) workflow.Future {
 	options := workflow.GetActivityOptions(ctx)
-	// No worker is lost in a bubble, and the test environment passes heartbeats on far more seldom than a worker of the fleet.
+	// No worker is lost in a bubble, the test environment passes heartbeats on far more seldom than a worker of the
+	// fleet, and it does not try a step again whose attempt has timed out, as a server does.
 	options.HeartbeatTimeout = 0
+	if options.ScheduleToCloseTimeout > 0 {
+		options.StartToCloseTimeout = options.ScheduleToCloseTimeout
+	}
 	ctx = workflow.WithActivityOptions(ctx, options)
 	if !options.WaitForCancellation || ctx.Err() != nil {
 		return w.Next.ExecuteActivity(ctx, step, args...)

@@ -80,7 +80,7 @@ func (s *story) begins(step string) {
 	held := s.hold == step
 	s.mu.Unlock()
 	if held {
-		time.Sleep(5 * tick)
+		time.Sleep(12 * tick) // the platform looks after its instances every ten seconds
 	}
 }
 

@@ -53,7 +53,7 @@ func runWorker(encoded string) error {
 		return err
 	}
 	_, err = process.Start(process.Options{
-		Temporal: temporal, Pace: crashPace, Directory: s.Directory, Log: slog.New(slog.DiscardHandler),
+		Temporal: temporal, Pace: crashPace, Directory: s.Directory, CommandsAsWorker: true, Log: slog.New(slog.DiscardHandler),
 		AWS: sdk.Config{
 			Region: s.Region, BaseEndpoint: sdk.String(s.AWS),
 			Credentials: credentials.NewStaticCredentialsProvider(s.AccessKey, s.SecretKey, ""),

@@ -192,12 +192,12 @@ func preferred(refs []string, given string) string {
 
 // read reads a commit's data for people.
 func (m *mirror) read(ctx context.Context, name, ref string) (delivery.Revision, error) {
-	output, err := m.git(ctx, "log", "-1", "--no-show-signature", "--encoding=UTF-8", "--format=%H%x00%ct%x00%an%x00%B", "--end-of-options", name+"^{commit}", "--")
+	output, err := m.git(ctx, "log", "-1", "--no-show-signature", "--encoding=UTF-8", "--format=%H%x00%ct%x00%an%x00%ae%x00%ce%x00%B", "--end-of-options", name+"^{commit}", "--")
 	if err != nil {
 		return delivery.Revision{}, err
 	}
-	fields := strings.SplitN(output, "\x00", 4)
-	if len(fields) != 4 || !fullHash.MatchString(fields[0]) {
+	fields := strings.SplitN(output, "\x00", 6)
+	if len(fields) != 6 || !fullHash.MatchString(fields[0]) {
 		return delivery.Revision{}, &gitError{command: "log", stderr: "an answer that makes no sense"}
 	}
 	seconds, err := strconv.ParseInt(fields[1], 10, 64)
@@ -207,7 +207,8 @@ func (m *mirror) read(ctx context.Context, name, ref string) (delivery.Revision,
 	return delivery.Revision{
 		SHA: fields[0], Ref: ref,
 		Author:      delivery.FirstLine(printable(fields[2])),
-		Message:     printable(delivery.FirstLine(fields[3])),
+		People:      delivery.People(printable(fields[3]), printable(fields[4])),
+		Message:     printable(delivery.FirstLine(fields[5])),
 		CommittedAt: time.Unix(seconds, 0).UTC(),
 	}, nil
 }

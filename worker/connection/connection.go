@@ -29,6 +29,8 @@ type Settings struct {
 	Namespace string
 	// Identity is what Temporal's histories call this client.
 	Identity string
+	// EncryptionKeysFile switches encryption on; see LoadEncryption.
+	EncryptionKeysFile string
 	// Log gets what the SDK says. Default: nothing.
 	Log *slog.Logger
 }
@@ -47,6 +49,13 @@ func (s Settings) Options() (client.Options, error) {
 		s.Log = slog.New(slog.DiscardHandler)
 	}
 	options.Logger = log.NewStructuredLogger(s.Log)
+	if s.EncryptionKeysFile != "" {
+		encryption, err := LoadEncryption(s.EncryptionKeysFile)
+		if err != nil {
+			return client.Options{}, err
+		}
+		encryption.encrypt(&options)
+	}
 	return options, nil
 }
 

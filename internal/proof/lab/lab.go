@@ -102,7 +102,7 @@ func (l *Lab) startWorker(context.Context) (err error) {
 	}
 	l.worker, err = process.Start(process.Options{
 		Temporal: l.Client, AWS: l.Server.Config(), Directory: filepath.Join(l.options.Directory, "worker"),
-		Pace: l.options.Pace, Grace: time.Second, Log: slog.New(slog.DiscardHandler),
+		Pace: l.options.Pace, Grace: time.Second, CommandsAsWorker: true, Log: slog.New(slog.DiscardHandler),
 	})
 	return err
 }

@@ -1,0 +1,31 @@
+package main
+
+import (
+	"go.temporal.io/api/common/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
+)
+
+// decoding is a client that also says how to read what it and its workers stored, which may be encrypted.
+// Most of that the client itself decodes; lists and descriptions come as they are stored.
+type decoding struct {
+	client.Client
+	data converter.DataConverter
+}
+
+// dataOf is how to read what is stored in a client's namespace.
+func dataOf(c client.Client) converter.DataConverter {
+	if d, ok := c.(decoding); ok {
+		return d.data
+	}
+	return converter.GetDefaultDataConverter()
+}
+
+// text decodes a payload that holds a string; what holds none, or cannot be decrypted here, is "".
+func text(data converter.DataConverter, payload *common.Payload) string {
+	var value string
+	if payload == nil || data.FromPayload(payload, &value) != nil {
+		return ""
+	}
+	return value
+}
