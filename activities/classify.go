@@ -19,7 +19,7 @@ func toTemporal(err error) error {
 	if err == nil || !errors.As(err, &typed) {
 		return err // retried: what nobody has classified may pass
 	}
-	options := temporal.ApplicationErrorOptions{NonRetryable: !typed.Retryable(), Cause: typed.Err}
+	options := temporal.ApplicationErrorOptions{NonRetryable: !typed.Retryable(), Cause: typed.Err, NextRetryDelay: typed.RetryAfter}
 	switch typed.Type {
 	case delivery.EnvironmentBusy:
 		options.NextRetryDelay = busyRetry

@@ -73,6 +73,10 @@ func work(ctx context.Context, s settings, log *slog.Logger) error {
 	if aws.Region == "" {
 		return errors.New("no AWS region is set: set AWS_REGION, or region in the profile that AWS_PROFILE names")
 	}
+	gitHub, err := s.github.client()
+	if err != nil {
+		return err
+	}
 	failed := make(chan error, 1)
 	p, err := process.Start(process.Options{
 		Temporal:    temporal,
@@ -80,6 +84,7 @@ func work(ctx context.Context, s settings, log *slog.Logger) error {
 		Directory:   s.directory,
 		Builds:      s.builds,
 		Credentials: s.credentials(),
+		GitHub:      gitHub,
 		Versioning:  s.versioning(),
 		Failed: func(err error) {
 			select {

@@ -27,6 +27,7 @@ type settings struct {
 	deployment   string
 	buildID      string
 	logFormat    string
+	github       githubSettings
 }
 
 const help = `worker polls Temporal and runs Gravity's workflows and activities.
@@ -45,6 +46,11 @@ Flags, and the environment variables that stand for them:
                          (default: github.com)
   --deployment NAME      Worker Versioning: the deployment's name       TEMPORAL_DEPLOYMENT_NAME
   --build-id ID          Worker Versioning: this build                  TEMPORAL_WORKER_BUILD_ID
+  --github-token-file PATH     file with a token for GitHub's API, read anew  GRAVITY_GITHUB_TOKEN_FILE
+                               for every request; or instead of it:
+  --github-app ID              a GitHub App's number, and                 GRAVITY_GITHUB_APP
+  --github-app-key-file PATH   the file with its private key              GRAVITY_GITHUB_APP_KEY_FILE
+  --github-url URL             the API (default: https://api.github.com/) GRAVITY_GITHUB_URL
   --log-format FORMAT    json or text (default: json)                   GRAVITY_LOG_FORMAT
 
 Temporal is found as by all its tools: TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_API_KEY,
@@ -72,11 +78,13 @@ func parse(arguments []string, environment func(string) (string, bool)) (setting
 	flags.StringVar(&s.deployment, "deployment", "", "")
 	flags.StringVar(&s.buildID, "build-id", "", "")
 	flags.StringVar(&s.logFormat, "log-format", "json", "")
+	s.github.flags(flags)
 	for name, variable := range map[string]string{
 		"directory": "GRAVITY_DIRECTORY", "builds": "GRAVITY_BUILDS",
 		"git-token-file": "GRAVITY_GIT_TOKEN_FILE", "git-host": "GRAVITY_GIT_HOST",
 		"deployment": "TEMPORAL_DEPLOYMENT_NAME", "build-id": "TEMPORAL_WORKER_BUILD_ID",
-		"log-format": "GRAVITY_LOG_FORMAT",
+		"log-format": "GRAVITY_LOG_FORMAT", "github-token-file": "GRAVITY_GITHUB_TOKEN_FILE",
+		"github-app": "GRAVITY_GITHUB_APP", "github-app-key-file": "GRAVITY_GITHUB_APP_KEY_FILE", "github-url": "GRAVITY_GITHUB_URL",
 	} {
 		value, ok := environment(variable)
 		if !ok || value == "" {
@@ -109,6 +117,9 @@ func (s *settings) check() error {
 			return err
 		}
 	}
+	if _, err := s.github.client(); err != nil {
+		return err
+	}
 	if s.directory == "" {
 		cache, err := os.UserCacheDir()
 		if err != nil {
@@ -138,19 +149,22 @@ func (s settings) credentials() func(context.Context, string) (string, string, e
 // maxToken bounds what is read of a token file, in bytes.
 const maxToken = 16 << 10
 
-func (s settings) token() (string, error) {
-	file, err := os.Open(s.gitTokenFile)
+func (s settings) token() (string, error) { return tokenFrom(s.gitTokenFile, "git token") }
+
+// tokenFrom reads a file that holds one line; what names it in messages.
+func tokenFrom(path, what string) (string, error) {
+	file, err := os.Open(path)
 	if err != nil {
-		return "", fmt.Errorf("reading the git token: %w", err)
+		return "", fmt.Errorf("reading the %s: %w", what, err)
 	}
 	defer func() { _ = file.Close() }()
 	content, err := io.ReadAll(io.LimitReader(file, maxToken+1))
 	if err != nil {
-		return "", fmt.Errorf("reading the git token: %w", err)
+		return "", fmt.Errorf("reading the %s: %w", what, err)
 	}
 	token := strings.TrimSpace(string(content))
 	if token == "" || len(content) > maxToken || strings.ContainsAny(token, "\r\n") {
-		return "", fmt.Errorf("the git token file %s must hold one line, the token", s.gitTokenFile)
+		return "", fmt.Errorf("the %s file %s must hold one line, the token", what, path)
 	}
 	return token, nil
 }

@@ -3,6 +3,7 @@ package delivery
 import (
 	"errors"
 	"fmt"
+	"time"
 )
 
 // ErrorType names a kind of failure that someone decides by. It becomes the type of Temporal's
@@ -82,6 +83,8 @@ type Error struct {
 	Err error
 	// Final is set where the time for further attempts is over, though the type is retryable.
 	Final bool
+	// RetryAfter is when the other side wants to be asked again; zero when it did not say.
+	RetryAfter time.Duration
 }
 
 // Errorf makes an Error. A %w in the format becomes its cause.

@@ -21,6 +21,7 @@ import (
 	"gravity/activities"
 	"gravity/internal/beanstalk"
 	"gravity/internal/bundle"
+	"gravity/internal/github"
 	"gravity/internal/runner"
 	"gravity/internal/source"
 	"gravity/workflows"
@@ -39,6 +40,8 @@ type Options struct {
 	Builds int
 	// Credentials answers with what git shows to a repository; nil for public ones.
 	Credentials func(ctx context.Context, repository string) (username, token string, err error)
+	// GitHub is spoken with as a token or an App; nil where the worker has no credentials for it.
+	GitHub *github.Client
 	// LocalRepositories lets pipelines name repositories by path, for the embedded stack alone.
 	LocalRepositories bool
 	// Versioning is set where the fleet uses Worker Versioning.
@@ -79,7 +82,7 @@ func Start(o Options) (*Process, error) {
 		TaskQueue:  hostQueue(),
 	}
 	p := &Process{workers: []worker.Worker{
-		o.workflowWorker(), o.platformWorker(platform), o.checkoutWorker(build), o.hostWorker(build),
+		o.workflowWorker(), o.platformWorker(platform), o.checkoutWorker(build), o.hostWorker(build), o.gitHubWorker(),
 	}}
 	for i, each := range p.workers {
 		if err := each.Start(); err != nil {
@@ -89,7 +92,7 @@ func Start(o Options) (*Process, error) {
 			return nil, fmt.Errorf("polling Temporal: %w", err)
 		}
 	}
-	o.Log.Info("worker started", "queues", []string{workflows.Queue, workflows.PlatformQueue, workflows.BuildQueue, build.TaskQueue})
+	o.Log.Info("worker started", "queues", []string{workflows.Queue, workflows.PlatformQueue, workflows.BuildQueue, workflows.GitHubQueue, build.TaskQueue})
 	return p, nil
 }
 
