@@ -13,6 +13,7 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/converter"
 
+	"gravity/worker/runs"
 	"gravity/workflows"
 )
 
@@ -69,9 +70,9 @@ func runOf(execution *workflow.WorkflowExecutionInfo) listed {
 		RunID:     execution.GetExecution().GetWorkflowId(),
 		State:     workflows.RunState(attribute(execution, workflows.StateAttribute.GetName())),
 		Version:   attribute(execution, workflows.VersionAttribute.GetName()),
-		Message:   text(execution.GetMemo().GetFields()[memoMessage]),
-		Author:    text(execution.GetMemo().GetFields()[memoAuthor]),
-		Ref:       text(execution.GetMemo().GetFields()[memoRef]),
+		Message:   text(execution.GetMemo().GetFields()[runs.MemoMessage]),
+		Author:    text(execution.GetMemo().GetFields()[runs.MemoAuthor]),
+		Ref:       text(execution.GetMemo().GetFields()[runs.MemoRef]),
 		StartedAt: execution.GetStartTime().AsTime(),
 	}
 	run.Pipeline, run.Revision, _ = strings.Cut(strings.TrimPrefix(run.RunID, runPrefix), "/")

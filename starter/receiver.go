@@ -13,6 +13,7 @@ import (
 	"gravity/internal/config"
 	"gravity/internal/delivery"
 	"gravity/internal/webhook"
+	"gravity/worker/runs"
 )
 
 const (
@@ -31,8 +32,13 @@ func newReceiver(c client.Client, file config.File, secrets [][]byte, runURL fun
 	routes.Handle(webhookPath, &webhook.Receiver{
 		Secrets:  secrets,
 		Matching: file.Matching,
-		Start: func(ctx context.Context, p delivery.Pipeline, r delivery.Revision, _ string) (webhook.Started, error) {
-			return startRun(ctx, c, p, r, false)
+		Start: func(ctx context.Context, s webhook.Start) (webhook.Started, error) {
+			started, err := runs.Start(ctx, c, runs.Request{Pipeline: s.Pipeline, Revision: s.Revision, Until: s.Until, Name: s.Request})
+			return webhook.Started(started), err
+		},
+		Hand: func(ctx context.Context, event delivery.GitHubEvent) (webhook.Started, error) {
+			started, err := runs.Hand(ctx, c, event)
+			return webhook.Started(started), err
 		},
 		RunURL: runURL,
 		Log:    log,

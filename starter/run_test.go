@@ -24,6 +24,7 @@ import (
 	"gravity/internal/config"
 	"gravity/internal/delivery"
 	"gravity/internal/webhook"
+	"gravity/worker/runs"
 	"gravity/workflows"
 )
 
@@ -96,7 +97,7 @@ func TestARevisionThatReachesFurtherByAnotherBranchIsRunOnceMore(t *testing.T) {
 			require.NoError(t, err)
 			info := &workflow.WorkflowExecutionInfo{
 				Execution: &common.WorkflowExecution{WorkflowId: "run/site/" + shaA},
-				Memo:      &common.Memo{Fields: map[string]*common.Payload{memoRef: ref}},
+				Memo:      &common.Memo{Fields: map[string]*common.Payload{runs.MemoRef: ref}},
 			}
 			if !c.goesOn {
 				info.CloseTime = timestamppb.Now()
@@ -149,7 +150,7 @@ func TestASignedPushStartsARunAndSaysWhereItIsSeen(t *testing.T) {
 
 	temporal.On("ExecuteWorkflow", mock.Anything, mock.Anything, workflows.PipelineWorkflow, mock.Anything).Return(nil, nil).Once()
 	response := post(receiver, webhook.Sign([]byte("new"), []byte(pushed)))
-	require.Equal(t, http.StatusOK, response.Code, response.Body)
+	require.Equal(t, http.StatusAccepted, response.Code, response.Body)
 	var answer webhook.Answer
 	require.NoError(t, json.Unmarshal(response.Body.Bytes(), &answer))
 	assert.Equal(t, webhook.StatusStarted, answer.Status)

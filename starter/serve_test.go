@@ -93,19 +93,19 @@ func TestAHangupReadsEverythingAnewOrLeavesItAsItWas(t *testing.T) {
 		return <-code
 	}
 
-	assert.Equal(t, http.StatusOK, send("first"))
+	assert.Equal(t, http.StatusAccepted, send("first"))
 	assert.Equal(t, http.StatusUnauthorized, send("second"))
 
 	require.NoError(t, os.WriteFile(config, []byte(wrongFile), 0o600))
 	require.NoError(t, os.WriteFile(secret, []byte("second\n"), 0o600))
 	require.NoError(t, syscall.Kill(os.Getpid(), syscall.SIGHUP))
 	assert.Contains(t, logged(t, log, "the configuration is wrong; the one before stays")["error"], "gravity.yaml:2:")
-	assert.Equal(t, http.StatusOK, send("first"), "nothing of it was taken over")
+	assert.Equal(t, http.StatusAccepted, send("first"), "nothing of it was taken over")
 
 	require.NoError(t, os.WriteFile(config, sample, 0o600))
 	require.NoError(t, syscall.Kill(os.Getpid(), syscall.SIGHUP))
 	logged(t, log, "configuration read")
-	assert.Equal(t, http.StatusOK, send("second"))
+	assert.Equal(t, http.StatusAccepted, send("second"))
 	assert.Equal(t, http.StatusUnauthorized, send("first"))
 	assert.NoError(t, stop())
 }

@@ -14,6 +14,8 @@ import (
 type PipelineInput struct {
 	Pipeline delivery.Pipeline `json:"pipeline"`
 	Revision delivery.Revision `json:"revision"`
+	// Until is the stage after which the run ends; empty: it passes all that its ref reaches.
+	Until string `json:"until,omitempty"`
 }
 
 // Pipeline is a run: it builds a version of the revision once, then takes it through the stages
@@ -48,7 +50,7 @@ type run struct {
 func newRun(ctx workflow.Context, input PipelineInput) *run {
 	r := &run{
 		input:    input,
-		stages:   input.Pipeline.StagesFor(input.Revision.Branch()),
+		stages:   input.Pipeline.Reached(input.Revision.Ref, input.Until),
 		finished: map[string]delivery.Result{},
 		status: RunStatus{
 			RunID:       workflow.GetInfo(ctx).WorkflowExecution.ID,
@@ -85,7 +87,7 @@ func (r *run) setup(ctx workflow.Context, cancel workflow.CancelFunc) error {
 func (r *run) passage(ctx workflow.Context) error {
 	if len(r.stages) == 0 {
 		return delivery.Errorf(delivery.InvalidInput, "no stage of pipeline %s names branch %q; add it to a stage's branches",
-			r.input.Pipeline.Name, r.input.Revision.Branch())
+			r.input.Pipeline.Name, r.input.Revision.RefName())
 	}
 	version, err := r.build(ctx)
 	if err != nil {

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/bmatcuk/doublestar/v4"
+
 	"gravity/internal/delivery"
 )
 
@@ -50,10 +52,22 @@ var rules = map[string]rule{
 		about: "The Elastic Beanstalk application."},
 	"Pipeline.bucket": {pattern: regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`), says: "an S3 bucket's name: 3 to 63 of a-z, 0-9, . and -",
 		about: "S3 bucket for the bundles. Without it: the bucket that Beanstalk keeps in each region."},
-	"Pipeline.build": {about: "Runs before the test and may add files to the bundle."},
-	"Pipeline.test":  {about: "Decides whether there is a version at all. Without it every revision passes."},
+	"Pipeline.build":   {about: "Runs before the test and may add files to the bundle."},
+	"Pipeline.test":    {about: "Decides whether there is a version at all. Without it every revision passes."},
+	"Pipeline.trigger": {about: "What at GitHub starts a run, and which pushes are left out. Without it every push to a stage's branch or tag starts one."},
 	"Pipeline.stages": {required: true,
 		about: "The environments that a version passes through, in the order of promotion."},
+
+	"Trigger.on": {enum: []string{delivery.OnPush, delivery.OnRelease, delivery.OnChecks, delivery.OnDeployment},
+		about: "Events that start a run. push: of a branch or tag. release: one was published. checks: the commit's checks became green. deployment: somebody created one at GitHub."},
+	"Trigger.checks": {check: checkName,
+		about: "With on: [checks], the names of the checks that have to be green. Without it: all that the commit has."},
+	"Trigger.paths": {check: checkPathPattern,
+		about: "A push that changes no file like these starts nothing. ** stands for any folders; a pattern with ! in front takes files out."},
+	"Trigger.skip": {check: checkName,
+		about: "A push whose last commit's message has one of these markers starts nothing."},
+	"Trigger.bots": {enum: []string{string(delivery.BotsDeploy), string(delivery.BotsIgnore)},
+		about: "Whether the push of a bot starts a run."},
 
 	"Command.run": {required: true, check: checkCommand,
 		about: "Shell command, run with /bin/sh -c in the pipeline's path with a clean environment."},
@@ -66,6 +80,10 @@ var rules = map[string]rule{
 		about: "The Elastic Beanstalk environment."},
 	"Stage.branches": {check: checkBranch,
 		about: "Branches whose pushes reach this stage. * stands for any characters but /, so release/* is every branch under release/."},
+	"Stage.tags": {check: checkBranch,
+		about: "Tags whose pushes or releases reach this stage, as patterns like those of branches. A stage with tags and no branches takes tags alone."},
+	"Stage.requests": {check: checkBranch,
+		about: "Branches that reach this stage only when somebody who may write to the repository asks for it at GitHub, by the comment /deploy or by a deployment."},
 	"Stage.gate": {about: "What must be true before the deployment is asked for."},
 	"Stage.strategy": {enum: texts(delivery.Strategies()),
 		about: "How instances move to the new version: the environment's own deployment policy, which has to agree. immutable: new instances beside the old ones, which end only when the new ones are healthy."},
@@ -168,6 +186,24 @@ func checkBranch(value string) string {
 	}
 	if strings.HasPrefix(value, "refs/") {
 		return "is a ref; write the branch's name alone, such as main"
+	}
+	return ""
+}
+
+func checkName(value string) string {
+	if strings.TrimSpace(value) == "" || len(value) > 200 {
+		return "must be a text of 1 to 200 characters"
+	}
+	return ""
+}
+
+func checkPathPattern(value string) string {
+	pattern := strings.TrimPrefix(value, "!")
+	if pattern == "" || !doublestar.ValidatePattern(pattern) {
+		return `is no pattern: a [ or { is not closed, or a \ stands at the end`
+	}
+	if strings.HasPrefix(pattern, "/") || strings.HasPrefix(pattern, "./") {
+		return "begins at the repository's root without saying so: write docs/**, not /docs/**"
 	}
 	return ""
 }

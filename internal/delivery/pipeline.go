@@ -24,6 +24,8 @@ type Pipeline struct {
 	Build *Command `json:"build,omitempty" yaml:"build,omitempty"`
 	// Test decides whether there is a version at all. Without one every revision passes.
 	Test *Command `json:"test,omitempty" yaml:"test,omitempty"`
+	// Trigger says what at GitHub starts a run. Default: every push.
+	Trigger Trigger `json:"trigger,omitzero" yaml:"trigger,omitempty"`
 	// Stages in the order of promotion.
 	Stages []Stage `json:"stages" yaml:"stages"`
 }
@@ -44,6 +46,11 @@ type Stage struct {
 	Environment string `json:"environment" yaml:"environment"`
 	// Branches that reach this stage, as path.Match patterns. Default: main.
 	Branches []string `json:"branches,omitempty" yaml:"branches,omitempty"`
+	// Tags that reach this stage, as path.Match patterns. Default: none.
+	Tags []string `json:"tags,omitempty" yaml:"tags,omitempty"`
+	// Requests are branches that do not reach this stage by being pushed, but by somebody who may write to
+	// the repository asking for it at GitHub. Default: none.
+	Requests []string `json:"requests,omitempty" yaml:"requests,omitempty"`
 	// Gate is what must be true before the deployment is requested. Default: nothing.
 	Gate Gate `json:"gate,omitzero" yaml:"gate,omitempty"`
 	// Strategy is how instances are replaced. Default: immutable.
@@ -208,6 +215,7 @@ func (p Pipeline) WithDefaults() Pipeline {
 	}
 	p.Build = p.Build.withDefaults()
 	p.Test = p.Test.withDefaults()
+	p.Trigger = p.Trigger.withDefaults()
 	stages := make([]Stage, len(p.Stages))
 	for i, stage := range p.Stages {
 		stages[i] = stage.withDefaults()
@@ -226,7 +234,7 @@ func (c *Command) withDefaults() *Command {
 }
 
 func (s Stage) withDefaults() Stage {
-	if len(s.Branches) == 0 {
+	if len(s.Branches) == 0 && len(s.Tags) == 0 {
 		s.Branches = []string{"main"}
 	}
 	if s.Gate.Approval != nil {

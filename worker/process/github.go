@@ -1,9 +1,12 @@
 package process
 
 import (
+	"context"
+
 	"go.temporal.io/sdk/worker"
 
 	"gravity/activities"
+	"gravity/worker/runs"
 	"gravity/workflows"
 )
 
@@ -16,4 +19,12 @@ func (o Options) gitHubWorker() worker.Worker {
 	w := worker.New(o.Temporal, workflows.GitHubQueue, options)
 	w.RegisterActivity(&activities.GitHub{Client: o.GitHub})
 	return w
+}
+
+// begin starts a run for a workflow.
+func (o Options) begin(ctx context.Context, input activities.StartRunInput) (activities.StartedRun, error) {
+	started, err := runs.Start(ctx, o.Temporal, runs.Request{
+		Pipeline: input.Pipeline, Revision: input.Revision, Until: input.Until, Name: input.Name,
+	})
+	return activities.StartedRun(started), err
 }

@@ -116,6 +116,7 @@ func (o Options) workflowWorker() worker.Worker {
 	w := worker.New(o.Temporal, workflows.Queue, o.worker())
 	workflows.Register(w)
 	w.RegisterActivity(&activities.Environments{Temporal: o.Temporal})
+	w.RegisterActivity(&activities.Runs{Temporal: o.Temporal, Begin: o.begin})
 	return w
 }
 

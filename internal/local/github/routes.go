@@ -80,11 +80,21 @@ func (s *Server) commits(routes *http.ServeMux) {
 		sha := repository.Branches[strings.TrimPrefix(ref, "heads/")]
 		if tag, isTag := strings.CutPrefix(ref, "tags/"); isTag {
 			sha = repository.Tags[tag]
+			if repository.Annotated[tag] != "" {
+				return http.StatusOK, object{"ref": "refs/" + ref, "object": object{"type": "tag", "sha": "tag-" + tag}}
+			}
 		}
 		if sha == "" {
 			return 0, nil
 		}
 		return http.StatusOK, object{"ref": "refs/" + ref, "object": object{"type": "commit", "sha": sha}}
+	})
+	s.in(routes, "GET", "/git/tags/{sha}", func(repository *Repository, r *http.Request, _ []byte) (int, any) {
+		sha := repository.Annotated[strings.TrimPrefix(r.PathValue("sha"), "tag-")]
+		if sha == "" {
+			return 0, nil
+		}
+		return http.StatusOK, object{"object": object{"type": "commit", "sha": sha}}
 	})
 	s.in(routes, "GET", "/commits/{ref}", func(repository *Repository, r *http.Request, _ []byte) (int, any) {
 		sha := r.PathValue("ref")
@@ -105,7 +115,7 @@ func (s *Server) commits(routes *http.ServeMux) {
 	s.in(routes, "GET", "/commits/{ref}/pulls", func(repository *Repository, r *http.Request, _ []byte) (int, any) {
 		pulls := []object{}
 		for number, pull := range repository.Pulls {
-			if pull.HeadSHA == r.PathValue("ref") {
+			if pull.HeadSHA == r.PathValue("ref") || pull.MergeSHA == r.PathValue("ref") {
 				pulls = append(pulls, describePull(number, pull))
 			}
 		}
@@ -141,10 +151,15 @@ func describePull(number int, pull Pull) object {
 	if pull.Closed {
 		state = "closed"
 	}
-	return object{
-		"number": number, "state": state,
+	described := object{
+		"number": number, "state": state, "merged": pull.MergeSHA != "", "merge_commit_sha": pull.MergeSHA,
+		"base": object{"ref": pull.BaseRef},
 		"head": object{"ref": pull.HeadRef, "sha": pull.HeadSHA, "repo": object{"full_name": pull.HeadRepository}},
 	}
+	if pull.HeadRepository == "" {
+		described["head"].(object)["repo"] = nil
+	}
+	return described
 }
 
 // nextPage hands the address of the next page to where the answer is written.
