@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 
+	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
@@ -46,18 +47,20 @@ type FindRunInput struct {
 	RunID string `json:"runId"`
 }
 
-// FoundRun says whether a workflow is known.
+// FoundRun says whether a workflow is known, and whether it goes on.
 type FoundRun struct {
-	Found bool `json:"found"`
+	Found   bool `json:"found"`
+	Running bool `json:"running,omitempty"`
 }
 
 // FindRun looks whether a run was ever started, as far back as Temporal remembers.
 func (r *Runs) FindRun(ctx context.Context, input FindRunInput) (FoundRun, error) {
-	_, err := r.Temporal.DescribeWorkflowExecution(ctx, input.RunID, "")
+	described, err := r.Temporal.DescribeWorkflowExecution(ctx, input.RunID, "")
 	var missing *serviceerror.NotFound
 	switch {
 	case err == nil:
-		return FoundRun{Found: true}, nil
+		running := described.GetWorkflowExecutionInfo().GetStatus() == enums.WORKFLOW_EXECUTION_STATUS_RUNNING
+		return FoundRun{Found: true, Running: running}, nil
 	case errors.As(err, &missing):
 		return FoundRun{}, nil
 	default:

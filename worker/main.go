@@ -77,6 +77,10 @@ func work(ctx context.Context, s settings, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	notices, err := s.notices.read(options.Namespace)
+	if err != nil {
+		return err
+	}
 	failed := make(chan error, 1)
 	p, err := process.Start(process.Options{
 		Temporal:    temporal,
@@ -85,6 +89,7 @@ func work(ctx context.Context, s settings, log *slog.Logger) error {
 		Builds:      s.builds,
 		Credentials: s.credentials(),
 		GitHub:      gitHub,
+		Notices:     notices,
 		Versioning:  s.versioning(),
 		Failed: func(err error) {
 			select {

@@ -28,6 +28,7 @@ type settings struct {
 	buildID      string
 	logFormat    string
 	github       githubSettings
+	notices      noticeSettings
 }
 
 const help = `worker polls Temporal and runs Gravity's workflows and activities.
@@ -51,6 +52,9 @@ Flags, and the environment variables that stand for them:
   --github-app ID              a GitHub App's number, and                 GRAVITY_GITHUB_APP
   --github-app-key-file PATH   the file with its private key              GRAVITY_GITHUB_APP_KEY_FILE
   --github-url URL             the API (default: https://api.github.com/) GRAVITY_GITHUB_URL
+  --slack-token-file PATH      file with a bot's token, scope chat:write  GRAVITY_SLACK_TOKEN_FILE
+  --notify-secret-file PATH    file with what signs notices to webhooks   GRAVITY_NOTIFY_SECRET_FILE
+  --web-ui URL                 Temporal's web UI, for links to runs       GRAVITY_WEB_UI
   --log-format FORMAT    json or text (default: json)                   GRAVITY_LOG_FORMAT
 
 Temporal is found as by all its tools: TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_API_KEY,
@@ -79,12 +83,14 @@ func parse(arguments []string, environment func(string) (string, bool)) (setting
 	flags.StringVar(&s.buildID, "build-id", "", "")
 	flags.StringVar(&s.logFormat, "log-format", "json", "")
 	s.github.flags(flags)
+	s.notices.flags(flags)
 	for name, variable := range map[string]string{
 		"directory": "GRAVITY_DIRECTORY", "builds": "GRAVITY_BUILDS",
 		"git-token-file": "GRAVITY_GIT_TOKEN_FILE", "git-host": "GRAVITY_GIT_HOST",
 		"deployment": "TEMPORAL_DEPLOYMENT_NAME", "build-id": "TEMPORAL_WORKER_BUILD_ID",
 		"log-format": "GRAVITY_LOG_FORMAT", "github-token-file": "GRAVITY_GITHUB_TOKEN_FILE",
 		"github-app": "GRAVITY_GITHUB_APP", "github-app-key-file": "GRAVITY_GITHUB_APP_KEY_FILE", "github-url": "GRAVITY_GITHUB_URL",
+		"slack-token-file": "GRAVITY_SLACK_TOKEN_FILE", "notify-secret-file": "GRAVITY_NOTIFY_SECRET_FILE", "web-ui": "GRAVITY_WEB_UI",
 	} {
 		value, ok := environment(variable)
 		if !ok || value == "" {
@@ -118,6 +124,9 @@ func (s *settings) check() error {
 		}
 	}
 	if _, err := s.github.client(); err != nil {
+		return err
+	}
+	if _, err := s.notices.read(""); err != nil {
 		return err
 	}
 	if s.directory == "" {

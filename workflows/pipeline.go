@@ -45,6 +45,7 @@ type run struct {
 	// What show last sent.
 	shown        RunState
 	shownVersion string
+	telling      *teller // nil where nobody is told
 }
 
 func newRun(ctx workflow.Context, input PipelineInput) *run {
@@ -79,6 +80,7 @@ func (r *run) setup(ctx workflow.Context, cancel workflow.CancelFunc) error {
 	}
 	r.onAbort(ctx, cancel)
 	r.onFinished(ctx)
+	r.startTelling(ctx)
 	r.show(ctx)
 	return nil
 }
@@ -163,6 +165,7 @@ func (r *run) end(ctx workflow.Context, failure error) (RunStatus, error) {
 	}
 	r.closeOpen(ctx, state)
 	r.show(ctx)
+	r.awaitTold(ctx)
 	if err := workflow.Await(ctx, func() bool { return workflow.AllHandlersFinished(ctx) }); err != nil {
 		return r.status, err
 	}

@@ -55,6 +55,7 @@ var rules = map[string]rule{
 	"Pipeline.build":   {about: "Runs before the test and may add files to the bundle."},
 	"Pipeline.test":    {about: "Decides whether there is a version at all. Without it every revision passes."},
 	"Pipeline.trigger": {about: "What at GitHub starts a run, and which pushes are left out. Without it every push to a stage's branch or tag starts one."},
+	"Pipeline.notify":  {about: "Who is told what becomes of runs. Telling never slows or fails a run."},
 	"Pipeline.stages": {required: true,
 		about: "The environments that a version passes through, in the order of promotion."},
 
@@ -68,6 +69,13 @@ var rules = map[string]rule{
 		about: "A push whose last commit's message has one of these markers starts nothing."},
 	"Trigger.bots": {enum: []string{string(delivery.BotsDeploy), string(delivery.BotsIgnore)},
 		about: "Whether the push of a bot starts a run."},
+
+	"Receiver.to": {required: true, enum: []string{delivery.ToGitHub, delivery.ToSlack, delivery.ToWebhook, delivery.ToSNS},
+		about: "github: statuses, deployments, a check and a comment at the commit. slack: messages. webhook: signed CloudEvents. sns: messages to a topic."},
+	"Receiver.target": {check: checkName,
+		about: "Where: the ID of a Slack channel, an https:// address, or the ARN of an SNS topic. Left out for github."},
+	"Receiver.on": {enum: []string{delivery.MomentStarted, delivery.MomentWaiting, delivery.MomentSucceeded, delivery.MomentFailed},
+		about: "The moments to tell of. failed is every end but success. Left out for github, which is told of every change."},
 
 	"Command.run": {required: true, check: checkCommand,
 		about: "Shell command, run with /bin/sh -c in the pipeline's path with a clean environment."},

@@ -29,7 +29,7 @@ func Schema() []byte {
 // the defaults.
 func defaults() reflect.Value {
 	empty := delivery.Pipeline{
-		Build: &delivery.Command{}, Test: &delivery.Command{},
+		Build: &delivery.Command{}, Test: &delivery.Command{}, Notify: []delivery.Receiver{{}},
 		Stages: []delivery.Stage{{
 			Gate:   delivery.Gate{Approval: &delivery.Approval{}},
 			Health: delivery.Health{Check: &delivery.Check{}},

@@ -54,20 +54,30 @@ func EventID(event GitHubEvent) string { return "github/" + event.ID }
 
 // ownPayload is the payload of the deployments that Gravity creates at GitHub.
 type ownPayload struct {
-	// Gravity is the run.
+	// Gravity is the passage of a revision that it tells of.
 	Gravity string `json:"gravity"`
 }
 
 // OwnDeployment is the payload by which a deployment at GitHub is known as Gravity's own.
-func OwnDeployment(runID string) any { return ownPayload{Gravity: runID} }
+func OwnDeployment(passage string) any { return ownPayload{Gravity: passage} }
 
-// IsOwnDeployment reports whether a deployment's payload is one of OwnDeployment. GitHub gives it back as an
-// object, or as a text that holds one.
-func IsOwnDeployment(payload []byte) bool {
+// IsOwnDeployment reports whether a deployment's payload is one of OwnDeployment.
+func IsOwnDeployment(payload []byte) bool { return ownPassage(payload) != "" }
+
+// IsOwnDeploymentOf reports whether a deployment's payload is the one of a passage.
+func IsOwnDeploymentOf(payload []byte, passage string) bool {
+	return passage != "" && ownPassage(payload) == passage
+}
+
+// ownPassage reads a payload. GitHub gives it back as an object, or as a text that holds one.
+func ownPassage(payload []byte) string {
 	var own ownPayload
 	if json.Unmarshal(payload, &own) == nil {
-		return own.Gravity != ""
+		return own.Gravity
 	}
 	var text string
-	return json.Unmarshal(payload, &text) == nil && json.Unmarshal([]byte(text), &own) == nil && own.Gravity != ""
+	if json.Unmarshal(payload, &text) != nil || json.Unmarshal([]byte(text), &own) != nil {
+		return ""
+	}
+	return own.Gravity
 }

@@ -26,6 +26,8 @@ type Pipeline struct {
 	Test *Command `json:"test,omitempty" yaml:"test,omitempty"`
 	// Trigger says what at GitHub starts a run. Default: every push.
 	Trigger Trigger `json:"trigger,omitzero" yaml:"trigger,omitempty"`
+	// Notify lists who is told what becomes of runs. Default: nobody.
+	Notify []Receiver `json:"notify,omitempty" yaml:"notify,omitempty"`
 	// Stages in the order of promotion.
 	Stages []Stage `json:"stages" yaml:"stages"`
 }
@@ -216,6 +218,13 @@ func (p Pipeline) WithDefaults() Pipeline {
 	p.Build = p.Build.withDefaults()
 	p.Test = p.Test.withDefaults()
 	p.Trigger = p.Trigger.withDefaults()
+	if len(p.Notify) > 0 {
+		receivers := make([]Receiver, len(p.Notify))
+		for i, receiver := range p.Notify {
+			receivers[i] = receiver.withDefaults()
+		}
+		p.Notify = receivers
+	}
 	stages := make([]Stage, len(p.Stages))
 	for i, stage := range p.Stages {
 		stages[i] = stage.withDefaults()

@@ -42,6 +42,8 @@ type Options struct {
 	Credentials func(ctx context.Context, repository string) (username, token string, err error)
 	// GitHub is spoken with as a token or an App; nil where the worker has no credentials for it.
 	GitHub *github.Client
+	// Notices are the credentials by which other receivers are told.
+	Notices Notices
 	// LocalRepositories lets pipelines name repositories by path, for the embedded stack alone.
 	LocalRepositories bool
 	// Versioning is set where the fleet uses Worker Versioning.
@@ -82,7 +84,7 @@ func Start(o Options) (*Process, error) {
 		TaskQueue:  hostQueue(),
 	}
 	p := &Process{workers: []worker.Worker{
-		o.workflowWorker(), o.platformWorker(platform), o.checkoutWorker(build), o.hostWorker(build), o.gitHubWorker(),
+		o.workflowWorker(), o.platformWorker(platform), o.checkoutWorker(build), o.hostWorker(build), o.gitHubWorker(platform),
 	}}
 	for i, each := range p.workers {
 		if err := each.Start(); err != nil {

@@ -22,6 +22,8 @@ type Repository struct {
 	Comments      []*Comment
 	Reactions     []Reaction
 	Deliveries    []*github.HookDelivery
+	// Forbidden are routes below the repository, such as /check-runs, to which nothing may be written.
+	Forbidden []string
 }
 
 // Commit is what a comparison and a look at a commit show.

@@ -36,6 +36,9 @@ func (s *Server) in(routes *http.ServeMux, method, path string, answer func(*Rep
 		if repository == nil {
 			return 0, nil
 		}
+		if r.Method != http.MethodGet && slices.Contains(repository.Forbidden, path) {
+			return http.StatusForbidden, object{"message": "Resource not accessible by integration"}
+		}
 		return answer(repository, r, body)
 	})
 }
@@ -302,14 +305,23 @@ func (s *Server) checkRuns(routes *http.ServeMux) {
 }
 
 func (s *Server) comments(routes *http.ServeMux) {
-	s.in(routes, "GET", "/issues/{number}/comments", func(repository *Repository, r *http.Request, _ []byte) (int, any) {
-		found := []github.IssueComment{}
+	// One pattern for /issues/{number}/comments and /issues/comments/{id}, which a mux takes for the same.
+	s.in(routes, "GET", "/issues/{first}/{second}", func(repository *Repository, r *http.Request, _ []byte) (int, any) {
+		if r.PathValue("first") != "comments" {
+			found := []github.IssueComment{}
+			for _, comment := range repository.Comments {
+				if strconv.Itoa(comment.Issue) == r.PathValue("first") {
+					found = append(found, comment.IssueComment)
+				}
+			}
+			return http.StatusOK, page(found, r)
+		}
 		for _, comment := range repository.Comments {
-			if strconv.Itoa(comment.Issue) == r.PathValue("number") {
-				found = append(found, comment.IssueComment)
+			if strconv.FormatInt(comment.GetID(), 10) == r.PathValue("second") {
+				return http.StatusOK, comment.IssueComment
 			}
 		}
-		return http.StatusOK, page(found, r)
+		return 0, nil
 	})
 	s.in(routes, "POST", "/issues/{number}/comments", func(repository *Repository, r *http.Request, body []byte) (int, any) {
 		number, _ := strconv.Atoi(r.PathValue("number"))
