@@ -13,11 +13,11 @@ type GitHub struct {
 	Client *github.Client
 }
 
-// ready is what every step asks first, since a worker may have no credentials. It is retried: another worker of the
-// fleet may have them, and this one may be given them.
+// ready is what every step asks first, since a worker may have no credentials. It is final: to try again
+// would only keep somebody waiting for the sentence.
 func (g *GitHub) ready() error {
 	if g.Client == nil {
-		return toTemporal(delivery.Errorf(delivery.AccessDenied,
+		return toTemporal(delivery.GaveUp(delivery.AccessDenied,
 			"this worker has no credentials for GitHub: start it with --github-token-file, or with --github-app and --github-app-key-file"))
 	}
 	return nil

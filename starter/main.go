@@ -24,7 +24,7 @@ func main() {
 var commands = []func(*globals) *cobra.Command{
 	newDeploy, newStatus, newWatch,
 	newApprove, newReject, newAbort, newRollback, newFreeze, newThaw,
-	newServe, newValidate, newUp,
+	newServe, newRedeliver, newValidate, newUp,
 }
 
 // run is the whole program: it is given its arguments and answers with the exit code.

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -142,9 +143,9 @@ func post(handler http.Handler, signature string) *httptest.ResponseRecorder {
 func TestASignedPushStartsARunAndSaysWhereItIsSeen(t *testing.T) {
 	file := config.File{Pipelines: []delivery.Pipeline{stagePipeline("site", "site", delivery.Stage{Name: "staging", Environment: "web"})}}
 	temporal := mocked(t)
-	receiver := newReceiver(temporal, file, [][]byte{[]byte("old"), []byte("new")}, func(runID string) string {
+	receiver := newReceiver(receiverOptions{temporal: temporal, file: file, secrets: [][]byte{[]byte("old"), []byte("new")}, runURL: func(runID string) string {
 		return workflowURL("https://temporal.example.com/", "default", runID)
-	}, nil)
+	}})
 
 	assert.Equal(t, http.StatusUnauthorized, post(receiver, webhook.Sign([]byte("wrong"), []byte(pushed))).Code)
 
@@ -160,15 +161,22 @@ func TestASignedPushStartsARunAndSaysWhereItIsSeen(t *testing.T) {
 	assert.Equal(t, http.StatusServiceUnavailable, post(receiver, webhook.Sign([]byte("old"), []byte(pushed))).Code)
 }
 
-func TestTheReceiverIsHealthyWhileTemporalAnswers(t *testing.T) {
+func TestTheReceiverIsReadyWhileTemporalAnswersAndUntilItStops(t *testing.T) {
 	temporal := mocked(t)
-	receiver := newReceiver(temporal, config.File{}, nil, nil, nil)
+	stopping := &atomic.Bool{}
+	receiver := newReceiver(receiverOptions{temporal: temporal, stopping: stopping})
+	ask := func(path string) int {
+		recorder := httptest.NewRecorder()
+		receiver.ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, path, nil))
+		return recorder.Code
+	}
 	for code, err := range map[int]error{http.StatusOK: nil, http.StatusServiceUnavailable: serviceerror.NewUnavailable("away")} {
 		temporal.On("CheckHealth", mock.Anything, mock.Anything).Return(nil, err).Once()
-		recorder := httptest.NewRecorder()
-		receiver.ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, healthPath, nil))
-		assert.Equal(t, code, recorder.Code)
+		assert.Equal(t, code, ask(readyPath))
 	}
+	stopping.Store(true)
+	assert.Equal(t, http.StatusServiceUnavailable, ask(readyPath))
+	assert.Equal(t, http.StatusOK, ask(healthPath), "a process that stops in order is not killed for it")
 }
 
 // mocked is a Temporal client that expects what it is told to, all of it.

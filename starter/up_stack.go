@@ -194,7 +194,9 @@ func (s *stack) startReceiver(context.Context) error {
 	if err != nil {
 		return err
 	}
-	receiver := newReceiver(s.client, s.config, [][]byte{secret}, s.runURL, s.options.Log)
+	receiver := newReceiver(receiverOptions{
+		temporal: s.client, file: s.config, secrets: [][]byte{secret}, runURL: s.runURL, log: s.options.Log,
+	})
 	server := webhook.NewServer(address, receiver)
 	go func() {
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {

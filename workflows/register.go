@@ -14,6 +14,7 @@ func Register(registry worker.WorkflowRegistry) {
 	registry.RegisterWorkflowWithOptions(Deployment, workflow.RegisterOptions{Name: DeploymentWorkflow, VersioningBehavior: pinned})
 	registry.RegisterWorkflowWithOptions(GitHubEvent, workflow.RegisterOptions{Name: GitHubEventWorkflow, VersioningBehavior: pinned})
 	registry.RegisterWorkflowWithOptions(Telling, workflow.RegisterOptions{Name: TellingWorkflow, VersioningBehavior: pinned})
+	registry.RegisterWorkflowWithOptions(CatchUp, workflow.RegisterOptions{Name: CatchUpWorkflow, VersioningBehavior: pinned})
 	registry.RegisterWorkflowWithOptions(Environment, workflow.RegisterOptions{
 		Name: EnvironmentWorkflow, VersioningBehavior: workflow.VersioningBehaviorAutoUpgrade,
 	})
