@@ -22,6 +22,7 @@ import (
 	"gravity/internal/beanstalk"
 	"gravity/internal/config"
 	"gravity/internal/delivery"
+	"gravity/internal/github"
 	"gravity/internal/local/aws"
 	"gravity/internal/local/git"
 	"gravity/internal/local/temporal"
@@ -49,8 +50,11 @@ type stackOptions struct {
 	NoWorker bool
 	// Versioning is set by tests that run the worker as part of a Worker Deployment.
 	Versioning worker.DeploymentOptions
-	Progress   func(string)
-	Log        *slog.Logger
+	// GitHub is told and asked, where it is set; it is given the host of the repositories.
+	GitHub   func(host string) (*github.Client, error)
+	Notify   []delivery.Receiver
+	Progress func(string)
+	Log      *slog.Logger
 }
 
 // stack is everything on one machine: Temporal, AWS, a git host, the webhook receiver and a worker.
@@ -161,6 +165,9 @@ func (s *stack) configure(context.Context) error {
 	for i := range file.Pipelines {
 		pipeline := &file.Pipelines[i]
 		pipeline.Repository = s.git.CloneURL(siteRepository)
+		if s.options.Notify != nil {
+			pipeline.Notify = s.options.Notify
+		}
 		for j := range pipeline.Stages {
 			if s.options.Steady != 0 {
 				pipeline.Stages[j].Health.Steady, pipeline.Stages[j].Health.Settle = s.options.Steady, s.options.Settle
@@ -217,7 +224,16 @@ func (s *stack) startWorker(context.Context) error {
 	if s.options.NoWorker {
 		return nil
 	}
+	var gitHub *github.Client
+	if s.options.GitHub != nil {
+		made, err := s.options.GitHub(strings.TrimPrefix(s.git.URL(), "http://"))
+		if err != nil {
+			return err
+		}
+		gitHub = made
+	}
 	polling, err := process.Start(process.Options{
+		GitHub: gitHub, Notices: process.Notices{RunURL: s.runURL},
 		Temporal: s.client, AWS: s.platform.Config(), Directory: filepath.Join(s.options.Directory, "worker"),
 		Pace: s.options.Worker, LocalRepositories: true, Versioning: s.options.Versioning, Grace: 5 * time.Second, Log: s.options.Log,
 	})

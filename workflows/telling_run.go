@@ -61,15 +61,16 @@ func (r *run) keepTelling(ctx workflow.Context) {
 
 // handOn brings a notice to the Telling workflow, starting it when it is not there, or was ended.
 func (r *run) handOn(ctx workflow.Context, n delivery.Notice) bool {
+	runID := delivery.RunID(r.input.Pipeline.Name, r.input.Revision.SHA)
 	signal := func() bool {
-		return workflow.SignalExternalWorkflow(ctx, delivery.TellingID(r.status.RunID), "", NoticeSignal, n).Get(ctx, nil) == nil
+		return workflow.SignalExternalWorkflow(ctx, delivery.TellingID(runID), "", NoticeSignal, n).Get(ctx, nil) == nil
 	}
 	if r.telling.sent > 0 && signal() {
 		return true
 	}
 	// One of an earlier passage of the revision may still be at work, and may end just now.
 	for range 3 {
-		err := workflow.ExecuteChildWorkflow(tellingChildOptions(ctx, r.status.RunID), TellingWorkflow, TellingInput{
+		err := workflow.ExecuteChildWorkflow(tellingChildOptions(ctx, runID), TellingWorkflow, TellingInput{
 			Receivers: r.input.Pipeline.Notify, First: n,
 		}).GetChildWorkflowExecution().Get(ctx, nil)
 		if err == nil || alreadyThere(err) && signal() {
