@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tidwall/gjson"
+
 	"gravity/internal/delivery"
 )
 
@@ -39,6 +41,9 @@ type event interface {
 // nobody needs here: custom properties with several values, for one.
 func handler[E event](handle func(*Receiver, context.Context, E) Answer) func(*Receiver, context.Context, []byte, *delivered) Answer {
 	return func(r *Receiver, ctx context.Context, payload []byte, delivered *delivered) Answer {
+		if foreign := r.foreign(payload, delivered); foreign != nil {
+			return *foreign
+		}
 		var event E
 		if err := json.Unmarshal(payload, &event); err != nil {
 			return refused(http.StatusBadRequest, fmt.Sprintf("the body is no %s as GitHub describes it", delivered.event))
@@ -49,6 +54,21 @@ func handler[E event](handle func(*Receiver, context.Context, E) Answer) func(*R
 		}
 		return handle(r, ctx, event)
 	}
+}
+
+// foreign looks, before a payload is read whole, whether its repository is any pipeline's: a webhook of a
+// whole organization brings mostly those that are not.
+func (r *Receiver) foreign(payload []byte, delivered *delivered) *Answer {
+	found := gjson.GetBytes(payload, "repository")
+	about := repository{
+		FullName: found.Get("full_name").String(), CloneURL: found.Get("clone_url").String(), Fork: found.Get("fork").Bool(),
+	}
+	if about.CloneURL == "" || len(r.Matching(about.CloneURL)) > 0 {
+		return nil
+	}
+	delivered.repository = about.name()
+	_, answer := r.serving(about, "")
+	return answer
 }
 
 var deliveryID = regexp.MustCompile(`^[A-Za-z0-9-]{1,64}$`)
