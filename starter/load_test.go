@@ -245,13 +245,13 @@ func TestTheReceiverTakesNearlyAsManyEventsAsABareHandler(t *testing.T) {
 }
 
 // startedBehind is a receiver before a Temporal server of its own, which nobody polls: runs begin and wait.
-func startedBehind(t *testing.T) (*temporal.Server, client.Client, string) {
+func startedBehind(t *testing.T, directory string) (*temporal.Server, client.Client, string) {
 	t.Helper()
 	attributes := map[string]string{}
 	for _, name := range workflows.SearchAttributes() {
 		attributes[name] = "Keyword"
 	}
-	server, err := temporal.Start(t.Context(), temporal.Options{Headless: true, DataDir: t.TempDir(), SearchAttributes: attributes})
+	server, err := temporal.Start(t.Context(), temporal.Options{Headless: true, DataDir: directory, SearchAttributes: attributes})
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = server.Close() })
 	connected, err := client.Dial(client.Options{HostPort: server.Address(), Logger: log.NewStructuredLogger(slog.New(slog.DiscardHandler))})
@@ -269,7 +269,7 @@ func TestTheReceiverStartsRunsAsFastAsAPushCanBe(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts Temporal's server")
 	}
-	_, _, address := startedBehind(t)
+	_, _, address := startedBehind(t, "") // in memory, as Temporal's development server is by itself
 	settings := loadSettings{
 		URL: address, Secret: loadSecret, Event: "push", Body: pushBody(t, "https://github.com/example/site.git"), Requests: sized(2000), Concurrency: 32,
 		Again: time.Minute,
@@ -297,7 +297,7 @@ func TestThousandsOfDeliveriesOverARestartGiveOneRunForEachRevision(t *testing.T
 	if testing.Short() {
 		t.Skip("starts Temporal's server, and takes minutes")
 	}
-	server, connected, address := startedBehind(t)
+	server, connected, address := startedBehind(t, t.TempDir())
 	revisions := sized(8330) // with a fifth of them twice: 10,000 deliveries
 	var restarted atomic.Bool
 	counted := func() int64 {
