@@ -81,13 +81,17 @@ func work(ctx context.Context, s settings, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	credentials := s.credentials()
+	if credentials == nil {
+		credentials = gitCredentials(gitHub)
+	}
 	failed := make(chan error, 1)
 	p, err := process.Start(process.Options{
 		Temporal:    temporal,
 		AWS:         aws,
 		Directory:   s.directory,
 		Builds:      s.builds,
-		Credentials: s.credentials(),
+		Credentials: credentials,
 		GitHub:      gitHub,
 		Notices:     notices,
 		Versioning:  s.versioning(),

@@ -43,6 +43,7 @@ Flags, and the environment variables that stand for them:
   --builds N             builds at the same time (default: one a core)  GRAVITY_BUILDS
   --git-token-file PATH  file with a token for private repositories,    GRAVITY_GIT_TOKEN_FILE
                          read anew for every fetch, so it can be short-lived
+                         (default: as GitHub's API is spoken with)
   --git-host HOST        the one host that gets to see the token        GRAVITY_GIT_HOST
                          (default: github.com)
   --deployment NAME      Worker Versioning: the deployment's name       TEMPORAL_DEPLOYMENT_NAME
@@ -143,7 +144,7 @@ func (s *settings) check() error {
 // host must not send it there.
 func (s settings) credentials() func(context.Context, string) (string, string, error) {
 	if s.gitTokenFile == "" {
-		return nil
+		return nil // the caller may have a GitHub App, which needs no token of its own for git
 	}
 	return func(_ context.Context, repository string) (username, token string, err error) {
 		address, err := url.Parse(repository)
