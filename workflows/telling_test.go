@@ -152,6 +152,21 @@ func (s *tellingSuite) TestAnOldNoticeThatComesLateIsNotTold() {
 	s.Equal([]string{"github building", "github deploying", "github succeeded"}, s.told)
 }
 
+func (s *tellingSuite) TestAnOldNoticeIsNotToldEitherToWhoWasAwayMeanwhile() {
+	away := true
+	s.env.RegisterDelayedCallback(func() { away = false }, time.Hour)
+	s.tell = func(activities.TellInput) (activities.Told, error) {
+		if away {
+			return activities.Told{Problem: "down"}, nil
+		}
+		return activities.Told{}, nil
+	}
+	s.run([]delivery.Receiver{toGitHub}, map[time.Duration]delivery.Notice{
+		time.Minute: told(3, StateDeploying), 2 * time.Minute: told(2, StateBuilding), 3 * time.Hour: told(4, StateSucceeded),
+	})
+	s.Equal([]string{"github deploying", "github succeeded"}, s.told)
+}
+
 func (s *tellingSuite) TestARunThatWasTerminatedIsNotWaitedForForever() {
 	s.env.RegisterDelayedCallback(func() { s.running = false }, threeDays)
 	began := s.env.Now()

@@ -70,7 +70,7 @@ func TestWhatPeopleAskForRunsARevisionOnceMoreButOnceForEachAsking(t *testing.T)
 			temporal.On("DescribeWorkflowExecution", mock.Anything, "run/site/"+sha, "").
 				Return(&workflowservice.DescribeWorkflowExecutionResponse{WorkflowExecutionInfo: c.latest}, nil)
 			temporal.On("ListWorkflow", mock.Anything, mock.Anything).
-				Return(&workflowservice.ListWorkflowExecutionsResponse{Executions: append(c.earlier, c.latest)}, nil).Maybe()
+				Return(&workflowservice.ListWorkflowExecutionsResponse{Executions: c.earlier}, nil).Maybe() // lists lag behind
 			if c.again || c.race != nil {
 				temporal.On("ExecuteWorkflow", mock.Anything, policy(enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE), mock.Anything, mock.Anything).
 					Return(nil, c.race).Once()
