@@ -5,12 +5,7 @@ import (
 	"time"
 
 	"go.temporal.io/sdk/activity"
-
-	"gravity/internal/github"
 )
-
-// Checks is where the checks of a commit stand.
-type Checks = github.Checks
 
 // AwaitChecksInput names a commit, the checks that have to be green on it, and how long to wait for them.
 type AwaitChecksInput struct {

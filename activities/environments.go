@@ -59,17 +59,17 @@ func (e *Environments) Ask(ctx context.Context, input AskInput) (json.RawMessage
 	return answer, nil
 }
 
-// TellInput names the workflow of an environment, and the update.
-type TellInput struct {
+// TellEnvironmentInput names the workflow of an environment, and the update.
+type TellEnvironmentInput struct {
 	WorkflowID string `json:"workflowId"`
 	Update     string `json:"update"`
 	UpdateID   string `json:"updateId"`
 	Argument   any    `json:"argument"`
 }
 
-// Tell sends an update to an environment's workflow if there is one: what never was deployed to has nothing to
+// TellEnvironment sends an update to an environment's workflow if there is one: what never was deployed to has nothing to
 // remember. It answers whether there is. The same UpdateID is told once, however often this is tried.
-func (e *Environments) Tell(ctx context.Context, input TellInput) (bool, error) {
+func (e *Environments) TellEnvironment(ctx context.Context, input TellEnvironmentInput) (bool, error) {
 	handle, err := e.Temporal.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
 		WorkflowID: input.WorkflowID, UpdateName: input.Update, UpdateID: input.UpdateID, Args: []any{input.Argument},
 		WaitForStage: client.WorkflowUpdateStageCompleted,

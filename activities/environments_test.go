@@ -102,7 +102,7 @@ func TestARefusalByAnEnvironmentIsToldFromTroubleWithTemporal(t *testing.T) {
 }
 
 func TestAnEnvironmentIsToldSomethingIfThereIsOne(t *testing.T) {
-	told := TellInput{WorkflowID: ask.WorkflowID, Update: "forget-configuration", UpdateID: "once", Argument: map[string]any{"stack": "shop"}}
+	told := TellEnvironmentInput{WorkflowID: ask.WorkflowID, Update: "forget-configuration", UpdateID: "once", Argument: map[string]any{"stack": "shop"}}
 	gone, status := serviceerror.NewNotFound("workflow not found"), func(status enums.WorkflowExecutionStatus) *workflowservice.DescribeWorkflowExecutionResponse {
 		return &workflowservice.DescribeWorkflowExecutionResponse{WorkflowExecutionInfo: &workflowpb.WorkflowExecutionInfo{Status: status}}
 	}
@@ -135,7 +135,7 @@ func TestAnEnvironmentIsToldSomethingIfThereIsOne(t *testing.T) {
 				c.On("DescribeWorkflowExecution", mock.Anything, told.WorkflowID, "").Return(each.described, each.lookErr)
 			}
 			environments := &Environments{Temporal: c}
-			answer, err := newSteps(t, environments).ExecuteActivity(environments.Tell, told)
+			answer, err := newSteps(t, environments).ExecuteActivity(environments.TellEnvironment, told)
 			if each.fails != "" {
 				var failure *temporal.ApplicationError
 				require.ErrorAs(t, err, &failure)

@@ -76,7 +76,7 @@ func (g *globals) connect(ctx context.Context) (client.Client, error) {
 	}
 	g.temporal, g.where, g.namespace = temporal, options.HostPort, options.Namespace
 	if options.DataConverter != nil {
-		g.temporal = decoding{Client: temporal, data: options.DataConverter}
+		g.temporal = connection.Decoding{Client: temporal, Data: options.DataConverter}
 	}
 	return g.temporal, nil
 }

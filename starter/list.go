@@ -12,6 +12,8 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/converter"
 
+	"gravity/worker/connection"
+	"gravity/worker/runs"
 	"gravity/workflows"
 )
 
@@ -50,7 +52,7 @@ func listRuns(ctx context.Context, c client.Client, filter string) ([]listed, er
 	runs := []listed{}
 	at := map[string]int{}
 	for _, execution := range found.GetExecutions() {
-		run := runOf(dataOf(c), execution)
+		run := runOf(connection.DataOf(c), execution)
 		if i, ok := at[run.RunID]; ok {
 			if run.StartedAt.After(runs[i].StartedAt) {
 				runs[i] = run
@@ -68,9 +70,9 @@ func runOf(data converter.DataConverter, execution *workflow.WorkflowExecutionIn
 		RunID:     execution.GetExecution().GetWorkflowId(),
 		State:     workflows.RunState(attribute(execution, workflows.StateAttribute.GetName())),
 		Version:   attribute(execution, workflows.VersionAttribute.GetName()),
-		Message:   text(data, execution.GetMemo().GetFields()[memoMessage]),
-		Author:    text(data, execution.GetMemo().GetFields()[memoAuthor]),
-		Ref:       text(data, execution.GetMemo().GetFields()[memoRef]),
+		Message:   connection.Text(data, execution.GetMemo().GetFields()[runs.MemoMessage]),
+		Author:    connection.Text(data, execution.GetMemo().GetFields()[runs.MemoAuthor]),
+		Ref:       connection.Text(data, execution.GetMemo().GetFields()[runs.MemoRef]),
 		StartedAt: execution.GetStartTime().AsTime(),
 	}
 	run.Pipeline, run.Revision, _ = strings.Cut(strings.TrimPrefix(run.RunID, runPrefix), "/")
@@ -113,5 +115,5 @@ func listEnvironments(ctx context.Context, c client.Client) ([]string, error) {
 
 func attribute(execution *workflow.WorkflowExecutionInfo, name string) string {
 	// What is searched for is never encrypted.
-	return text(converter.GetDefaultDataConverter(), execution.GetSearchAttributes().GetIndexedFields()[name])
+	return connection.Text(converter.GetDefaultDataConverter(), execution.GetSearchAttributes().GetIndexedFields()[name])
 }

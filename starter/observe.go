@@ -17,6 +17,7 @@ import (
 	"gravity/activities"
 	"gravity/internal/beanstalk"
 	"gravity/internal/delivery"
+	"gravity/worker/connection"
 	"gravity/workflows"
 )
 
@@ -96,7 +97,7 @@ func (g *globals) observeRun(ctx context.Context, c client.Client, runID string)
 	if err := query(ctx, c, runID, &view.RunStatus); err != nil {
 		return runView{}, err
 	}
-	view.Live = liveSteps(dataOf(c), runID, described.GetPendingActivities())
+	view.Live = liveSteps(connection.DataOf(c), runID, described.GetPendingActivities())
 	for _, stage := range view.Stages {
 		if stage.State == workflows.StateDeploying {
 			view.Live = append(view.Live, deploymentOf(ctx, c, view.RunStatus, stage)...)
@@ -122,7 +123,7 @@ func endedRun(ctx context.Context, c client.Client, runID string, info *workflow
 		return runView{}, err
 	}
 	// Ended from outside: terminated, or timed out. What it said last is no longer so.
-	last := runOf(dataOf(c), info)
+	last := runOf(connection.DataOf(c), info)
 	if asked := query(ctx, c, runID, &view.RunStatus); asked != nil || view.RunID == "" {
 		view.RunStatus = workflows.RunStatus{
 			RunID: runID, Pipeline: last.Pipeline, Version: last.Version,
@@ -163,7 +164,7 @@ func describeLive(ctx context.Context, c client.Client, workflowID string) []liv
 	if err != nil {
 		return nil
 	}
-	return liveSteps(dataOf(c), workflowID, described.GetPendingActivities())
+	return liveSteps(connection.DataOf(c), workflowID, described.GetPendingActivities())
 }
 
 // observeEnvironment asks an environment's queue where it stands.
@@ -196,7 +197,7 @@ func liveSteps(data converter.DataConverter, workflowID string, pending []*workf
 
 // read takes what a heartbeat tells: of a wait, of a command, or a line of anything else.
 func (l *liveStep) read(data converter.DataConverter, payload *common.Payload) {
-	if l.Line = text(data, payload); l.Line != "" {
+	if l.Line = connection.Text(data, payload); l.Line != "" {
 		return
 	}
 	var progress beanstalk.Progress

@@ -21,6 +21,7 @@ import (
 	"gravity/internal/config"
 	"gravity/internal/delivery"
 	"gravity/internal/stacks/template"
+	"gravity/worker/runs"
 	"gravity/workflows"
 )
 
@@ -231,7 +232,7 @@ func startProvision(ctx context.Context, c client.Client, scope string, input wo
 		return id, true, nil
 	}
 	if err != nil {
-		return id, false, startError(id, err)
+		return id, false, runs.StartError(id, err)
 	}
 	return id, false, nil
 }
@@ -248,7 +249,7 @@ func provisionSummary(input workflows.ProvisionInput) string {
 	for _, stack := range input.Stacks {
 		names = append(names, stack.Name)
 	}
-	return delivery.Clip(verb+" "+strings.Join(names, ", "), maxSummary)
+	return delivery.Clip(verb+" "+strings.Join(names, ", "), runs.MaxSummary)
 }
 
 // provisionVerdict is the error of a provisioning that did not end well.

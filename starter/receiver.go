@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"go.temporal.io/sdk/client"
@@ -13,34 +14,57 @@ import (
 	"gravity/internal/config"
 	"gravity/internal/delivery"
 	"gravity/internal/webhook"
+	"gravity/worker/runs"
 )
 
 const (
 	// webhookPath is where GitHub's webhook points to.
 	webhookPath = "/webhook"
-	// healthPath is for load balancers and orchestrators.
+	// healthPath tells an orchestrator that the process lives, readyPath a load balancer that it takes requests.
 	healthPath = "/healthz"
-	// healthTimeout bounds the question to Temporal behind healthPath.
-	healthTimeout = 3 * time.Second
+	readyPath  = "/readyz"
+	// readyTimeout bounds the question to Temporal behind readyPath.
+	readyTimeout = 3 * time.Second
 )
 
-// newReceiver makes the handler of the webhook receiver: signed pushes become runs of the file's
-// pipelines. Any of the secrets will do. The runURL may be nil.
-func newReceiver(c client.Client, file config.File, secrets [][]byte, runURL func(runID string) string, log *slog.Logger) http.Handler {
+// receiverOptions are what the webhook receiver works with.
+type receiverOptions struct {
+	temporal client.Client
+	file     config.File
+	secrets  [][]byte                  // any of them will do
+	runURL   func(runID string) string // optional
+	log      *slog.Logger
+	observe  func(webhook.Observation) // optional
+	stopping *atomic.Bool              // optional
+}
+
+// newReceiver makes the handler of the webhook receiver: signed events become runs of the file's pipelines.
+func newReceiver(o receiverOptions) http.Handler {
 	routes := http.NewServeMux()
 	routes.Handle(webhookPath, &webhook.Receiver{
-		Secrets:  secrets,
-		Matching: file.Matching,
-		Start: func(ctx context.Context, p delivery.Pipeline, r delivery.Revision, _ string) (webhook.Started, error) {
-			return startRun(ctx, c, p, r, false)
+		Secrets:  o.secrets,
+		Matching: o.file.Matching,
+		Start: func(ctx context.Context, s webhook.Start) (webhook.Started, error) {
+			started, err := runs.Start(ctx, o.temporal, runs.Request{Pipeline: s.Pipeline, Revision: s.Revision, Until: s.Until, Name: s.Request})
+			return webhook.Started(started), err
 		},
-		RunURL: runURL,
-		Log:    log,
+		Hand: func(ctx context.Context, event delivery.GitHubEvent) (webhook.Started, error) {
+			started, err := runs.Hand(ctx, o.temporal, event)
+			return webhook.Started(started), err
+		},
+		RunURL:  o.runURL,
+		Log:     o.log,
+		Observe: o.observe,
 	})
-	routes.HandleFunc("GET "+healthPath, func(w http.ResponseWriter, request *http.Request) {
-		ctx, cancel := context.WithTimeout(request.Context(), healthTimeout)
+	routes.HandleFunc("GET "+healthPath, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
+	routes.HandleFunc("GET "+readyPath, func(w http.ResponseWriter, request *http.Request) {
+		if o.stopping != nil && o.stopping.Load() {
+			http.Error(w, "stopping", http.StatusServiceUnavailable)
+			return
+		}
+		ctx, cancel := context.WithTimeout(request.Context(), readyTimeout)
 		defer cancel()
-		if _, err := c.CheckHealth(ctx, nil); err != nil {
+		if _, err := o.temporal.CheckHealth(ctx, nil); err != nil {
 			http.Error(w, "Temporal does not answer", http.StatusServiceUnavailable)
 			return
 		}

@@ -11,6 +11,7 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"gravity/internal/delivery"
+	"gravity/worker/connection"
 )
 
 const (
@@ -68,7 +69,7 @@ func (g *globals) exactRun(ctx context.Context, c client.Client, runID string) (
 	if err != nil {
 		return listed{}, g.explain(err, "looking for "+runID)
 	}
-	return runOf(dataOf(c), described.GetWorkflowExecutionInfo()), nil
+	return runOf(connection.DataOf(c), described.GetWorkflowExecutionInfo()), nil
 }
 
 // pick chooses among the runs that fit an argument, or lists them.

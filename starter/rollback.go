@@ -14,9 +14,6 @@ import (
 	"gravity/workflows"
 )
 
-// rollbackPrefix marks the requests of this command: what they left behind is no way back any more.
-const rollbackPrefix = "rollback/"
-
 func newRollback(g *globals) *cobra.Command {
 	var to string
 	var list, detach bool
@@ -108,7 +105,7 @@ func rollbackRequest(p place, version delivery.Version, answer workflows.Answer)
 	stage := *p.stage
 	stage.Drift = delivery.DriftOverwrite
 	return delivery.Request{
-		ID: rollbackPrefix + uuid.NewString(), Pipeline: p.pipeline, Stage: stage, Version: version,
+		ID: workflows.RollbackPrefix + uuid.NewString(), Pipeline: p.pipeline, Stage: stage, Version: version,
 		Rollback: true, By: answer.By, Reason: answer.Reason,
 	}
 }
@@ -125,33 +122,16 @@ func asked(p place, version delivery.Version, receipt workflows.Receipt) string 
 	return text
 }
 
-// target finds the version to go back to, among those that exist. A version that somebody rolled back
-// from is no way back: rolling back twice goes back two versions, not forth again.
+// target finds the version to go back to, among those that exist.
 func target(status workflows.EnvironmentStatus, existing []delivery.Version, to string) (delivery.Version, error) {
-	var good []delivery.Version // as they were deployed, without those that were left by a rollback
-	for _, record := range status.Recent {
-		if record.Result.Outcome != delivery.OutcomeDeployed {
-			continue
-		}
-		if i := indexOf(good, record.Version.Label); i >= 0 && strings.HasPrefix(record.Result.RequestID, rollbackPrefix) {
-			good = good[:i]
-		} else if i >= 0 {
-			good = slices.Delete(good, i, i+1)
-		}
-		good = append(good, record.Version)
-	}
 	if to != "" {
 		return named(status.Environment, existing, to)
 	}
-	if status.Good != nil && status.Good.Label != status.LeftOn && indexOf(existing, status.Good.Label) >= 0 {
-		return *status.Good, nil
+	version, err := workflows.RollbackTarget(status, func(label string) bool { return indexOf(existing, label) >= 0 })
+	if err != nil {
+		return version, wrongUse("%w%s", err, offered(existing))
 	}
-	for _, version := range slices.Backward(good) {
-		if version.Label != status.LeftOn && indexOf(existing, version.Label) >= 0 {
-			return version, nil
-		}
-	}
-	return delivery.Version{}, wrongUse("no earlier good version of %s is on record; name one with --to%s", status.Environment, offered(existing))
+	return version, nil
 }
 
 func indexOf(versions []delivery.Version, label string) int {

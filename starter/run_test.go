@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -24,6 +25,7 @@ import (
 	"gravity/internal/config"
 	"gravity/internal/delivery"
 	"gravity/internal/webhook"
+	"gravity/worker/runs"
 	"gravity/workflows"
 )
 
@@ -96,7 +98,7 @@ func TestARevisionThatReachesFurtherByAnotherBranchIsRunOnceMore(t *testing.T) {
 			require.NoError(t, err)
 			info := &workflow.WorkflowExecutionInfo{
 				Execution: &common.WorkflowExecution{WorkflowId: "run/site/" + shaA},
-				Memo:      &common.Memo{Fields: map[string]*common.Payload{memoRef: ref}},
+				Memo:      &common.Memo{Fields: map[string]*common.Payload{runs.MemoRef: ref}},
 			}
 			if !c.goesOn {
 				info.CloseTime = timestamppb.Now()
@@ -141,15 +143,15 @@ func post(handler http.Handler, signature string) *httptest.ResponseRecorder {
 func TestASignedPushStartsARunAndSaysWhereItIsSeen(t *testing.T) {
 	file := config.File{Pipelines: []delivery.Pipeline{stagePipeline("site", "site", delivery.Stage{Name: "staging", Environment: "web"})}}
 	temporal := mocked(t)
-	receiver := newReceiver(temporal, file, [][]byte{[]byte("old"), []byte("new")}, func(runID string) string {
+	receiver := newReceiver(receiverOptions{temporal: temporal, file: file, secrets: [][]byte{[]byte("old"), []byte("new")}, runURL: func(runID string) string {
 		return workflowURL("https://temporal.example.com/", "default", runID)
-	}, nil)
+	}})
 
 	assert.Equal(t, http.StatusUnauthorized, post(receiver, webhook.Sign([]byte("wrong"), []byte(pushed))).Code)
 
 	temporal.On("ExecuteWorkflow", mock.Anything, mock.Anything, workflows.PipelineWorkflow, mock.Anything).Return(nil, nil).Once()
 	response := post(receiver, webhook.Sign([]byte("new"), []byte(pushed)))
-	require.Equal(t, http.StatusOK, response.Code, response.Body)
+	require.Equal(t, http.StatusAccepted, response.Code, response.Body)
 	var answer webhook.Answer
 	require.NoError(t, json.Unmarshal(response.Body.Bytes(), &answer))
 	assert.Equal(t, webhook.StatusStarted, answer.Status)
@@ -159,15 +161,22 @@ func TestASignedPushStartsARunAndSaysWhereItIsSeen(t *testing.T) {
 	assert.Equal(t, http.StatusServiceUnavailable, post(receiver, webhook.Sign([]byte("old"), []byte(pushed))).Code)
 }
 
-func TestTheReceiverIsHealthyWhileTemporalAnswers(t *testing.T) {
+func TestTheReceiverIsReadyWhileTemporalAnswersAndUntilItStops(t *testing.T) {
 	temporal := mocked(t)
-	receiver := newReceiver(temporal, config.File{}, nil, nil, nil)
+	stopping := &atomic.Bool{}
+	receiver := newReceiver(receiverOptions{temporal: temporal, stopping: stopping})
+	ask := func(path string) int {
+		recorder := httptest.NewRecorder()
+		receiver.ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, path, nil))
+		return recorder.Code
+	}
 	for code, err := range map[int]error{http.StatusOK: nil, http.StatusServiceUnavailable: serviceerror.NewUnavailable("away")} {
 		temporal.On("CheckHealth", mock.Anything, mock.Anything).Return(nil, err).Once()
-		recorder := httptest.NewRecorder()
-		receiver.ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, healthPath, nil))
-		assert.Equal(t, code, recorder.Code)
+		assert.Equal(t, code, ask(readyPath))
 	}
+	stopping.Store(true)
+	assert.Equal(t, http.StatusServiceUnavailable, ask(readyPath))
+	assert.Equal(t, http.StatusOK, ask(healthPath), "a process that stops in order is not killed for it")
 }
 
 // mocked is a Temporal client that expects what it is told to, all of it.

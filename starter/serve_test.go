@@ -18,8 +18,11 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/mock"
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/mocks"
 
 	"gravity/internal/webhook"
+	"gravity/workflows"
 )
 
 // logged reads JSON log lines until one has the message, and answers with it.
@@ -44,6 +47,7 @@ func serving(t *testing.T, config, secret string) (url string, log *bufio.Scanne
 	t.Cleanup(func() { late.Stop() })
 	temporal := mocked(t)
 	temporal.On("ExecuteWorkflow", mock.Anything, mock.Anything, mock.Anything, mock.Anything).Return(nil, nil).Maybe()
+	unscheduled(temporal)
 	g := newGlobals(io.Discard, writer)
 	g.temporal, g.configPath = temporal, config
 	ctx, cancel := context.WithCancel(t.Context())
@@ -60,6 +64,15 @@ func serving(t *testing.T, config, secret string) (url string, log *bufio.Scanne
 	}
 	log = bufio.NewScanner(reader)
 	return "http://" + logged(t, log, "listening")["address"].(string), log, stop
+}
+
+// unscheduled is a Temporal without the schedule of the search for lost pushes.
+func unscheduled(temporal *mocks.Client) {
+	handle := &mocks.ScheduleHandle{}
+	handle.On("Delete", mock.Anything).Return(serviceerror.NewNotFound("no schedule"))
+	schedules := &mocks.ScheduleClient{}
+	schedules.On("GetHandle", mock.Anything, workflows.CatchUpID).Return(handle)
+	temporal.On("ScheduleClient").Return(schedules)
 }
 
 func sendPush(t *testing.T, url, secret string) int {
@@ -93,19 +106,19 @@ func TestAHangupReadsEverythingAnewOrLeavesItAsItWas(t *testing.T) {
 		return <-code
 	}
 
-	assert.Equal(t, http.StatusOK, send("first"))
+	assert.Equal(t, http.StatusAccepted, send("first"))
 	assert.Equal(t, http.StatusUnauthorized, send("second"))
 
 	require.NoError(t, os.WriteFile(config, []byte(wrongFile), 0o600))
 	require.NoError(t, os.WriteFile(secret, []byte("second\n"), 0o600))
 	require.NoError(t, syscall.Kill(os.Getpid(), syscall.SIGHUP))
 	assert.Contains(t, logged(t, log, "the configuration is wrong; the one before stays")["error"], "gravity.yaml:2:")
-	assert.Equal(t, http.StatusOK, send("first"), "nothing of it was taken over")
+	assert.Equal(t, http.StatusAccepted, send("first"), "nothing of it was taken over")
 
 	require.NoError(t, os.WriteFile(config, sample, 0o600))
 	require.NoError(t, syscall.Kill(os.Getpid(), syscall.SIGHUP))
 	logged(t, log, "configuration read")
-	assert.Equal(t, http.StatusOK, send("second"))
+	assert.Equal(t, http.StatusAccepted, send("second"))
 	assert.Equal(t, http.StatusUnauthorized, send("first"))
 	assert.NoError(t, stop())
 }
@@ -124,7 +137,7 @@ func TestAnAcceptedRequestIsFinishedBeforeTheReceiverEnds(t *testing.T) {
 	stopping := make(chan struct{})
 	log := slog.New(slog.NewTextHandler(notifying{stopping}, nil))
 	ended := make(chan error, 1)
-	go func() { ended <- serveUntil(ctx, listener, handler, nil, log) }()
+	go func() { ended <- (&service{handler: handler, log: log}).serveUntil(ctx, listener) }()
 	answered := make(chan int, 1)
 	go func() { answered <- sendPush(t, "http://"+listener.Addr().String(), "s") }()
 
@@ -158,7 +171,9 @@ func TestAnAddressInUseIsNamed(t *testing.T) {
 	secret := filepath.Join(t.TempDir(), "secret")
 	require.NoError(t, os.WriteFile(secret, []byte("s"), 0o600))
 	g := newGlobals(io.Discard, io.Discard)
-	g.temporal, g.configPath = mocked(t), "../site/gravity.yaml"
+	temporal := mocked(t)
+	unscheduled(temporal)
+	g.temporal, g.configPath = temporal, "../site/gravity.yaml"
 	err = g.serve(t.Context(), serveFlags{listen: listener.Addr().String(), secrets: []string{secret}})
 	assert.ErrorContains(t, err, listener.Addr().String())
 	assert.ErrorContains(t, err, "choose another address with --listen")

@@ -283,6 +283,13 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, runWorker(settings))
 		os.Exit(1)
 	}
+	if settings := os.Getenv(loadVariable); settings != "" {
+		if err := runLoad(settings); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	if os.Getenv(programVariable) != "" {
 		main()
 	}

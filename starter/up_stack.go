@@ -23,6 +23,7 @@ import (
 	"gravity/internal/beanstalk"
 	"gravity/internal/config"
 	"gravity/internal/delivery"
+	"gravity/internal/github"
 	"gravity/internal/local/aws"
 	platformclock "gravity/internal/local/aws/clock"
 	"gravity/internal/local/git"
@@ -56,7 +57,10 @@ type stackOptions struct {
 	// Versioning is set by tests that run the worker as part of a Worker Deployment.
 	Versioning worker.DeploymentOptions
 	// Metrics is where freezes are told; the stand-in has no metrics.
-	Metrics  activities.MetricsAPI
+	Metrics activities.MetricsAPI
+	// GitHub is told and asked, where it is set; it is given the host of the repositories.
+	GitHub   func(host string) (*github.Client, error)
+	Notify   []delivery.Receiver
 	Progress func(string)
 	Log      *slog.Logger
 }
@@ -168,6 +172,9 @@ func (s *stack) configure(context.Context) error {
 	for i := range file.Pipelines {
 		pipeline := &file.Pipelines[i]
 		pipeline.Repository = s.git.CloneURL(siteRepository)
+		if s.options.Notify != nil {
+			pipeline.Notify = s.options.Notify
+		}
 		for j := range pipeline.Stages {
 			if s.options.Steady != 0 {
 				pipeline.Stages[j].Health.Steady, pipeline.Stages[j].Health.Settle = s.options.Steady, s.options.Settle
@@ -199,7 +206,9 @@ func (s *stack) startReceiver(context.Context) error {
 	if err != nil {
 		return err
 	}
-	receiver := newReceiver(s.client, s.config, [][]byte{secret}, s.runURL, s.options.Log)
+	receiver := newReceiver(receiverOptions{
+		temporal: s.client, file: s.config, secrets: [][]byte{secret}, runURL: s.runURL, log: s.options.Log,
+	})
 	server := webhook.NewServer(address, receiver)
 	go func() {
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
@@ -220,7 +229,16 @@ func (s *stack) startWorker(ctx context.Context) error {
 	if s.options.NoWorker {
 		return nil
 	}
+	var gitHub *github.Client
+	if s.options.GitHub != nil {
+		made, err := s.options.GitHub(strings.TrimPrefix(s.git.URL(), "http://"))
+		if err != nil {
+			return err
+		}
+		gitHub = made
+	}
 	polling, err := process.Start(process.Options{
+		GitHub: gitHub, Notices: process.Notices{RunURL: s.runURL},
 		Temporal: s.client, AWS: s.platform.Config(), Metrics: s.options.Metrics, Directory: filepath.Join(s.options.Directory, "worker"),
 		Pace: s.options.Worker, LocalRepositories: true, CommandsAsWorker: true, Versioning: s.options.Versioning, Grace: 5 * time.Second, Log: s.options.Log,
 	})

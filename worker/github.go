@@ -1,11 +1,13 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"gravity/internal/github"
 )
@@ -61,4 +63,18 @@ func readKey(path string) ([]byte, error) {
 		return nil, fmt.Errorf("reading the GitHub App's key: %w", err)
 	}
 	return key, nil
+}
+
+// gitCredentials lets git fetch as the GitHub App, or by the API's token, where it was given no token of its own.
+func gitCredentials(client *github.Client) func(context.Context, string) (string, string, error) {
+	if client == nil {
+		return nil
+	}
+	return func(ctx context.Context, repository string) (username, token string, err error) {
+		if !strings.HasPrefix(repository, "https://") || !client.Hosts(repository) {
+			return "", "", nil
+		}
+		token, err = client.GitToken(ctx, repository)
+		return "x-access-token", token, err
+	}
 }

@@ -77,16 +77,24 @@ func work(ctx context.Context, s settings, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	notices, err := s.notices.read(options.Namespace)
+	if err != nil {
+		return err
+	}
+	credentials := s.credentials()
+	if credentials == nil {
+		credentials = gitCredentials(gitHub)
+	}
 	failed := make(chan error, 1)
 	p, err := process.Start(process.Options{
 		Temporal:    temporal,
 		AWS:         aws,
 		Directory:   s.directory,
 		Builds:      s.builds,
-		Credentials: s.credentials(), SSHKey: s.sshKeyFile, KnownHosts: s.knownHosts,
+		Credentials: credentials, SSHKey: s.sshKeyFile, KnownHosts: s.knownHosts,
 		MirrorSize: int64(s.sandbox.mirrorsGB) << 30, CacheSize: int64(s.sandbox.cachesGB) << 30,
 		CommandMemory: int64(s.sandbox.memoryMB) << 20, ContainerEngine: s.sandbox.engine, CommandsAsWorker: s.sandbox.asWorker,
-		GitHub: gitHub, Versioning: s.versioning(),
+		GitHub: gitHub, Notices: notices, DataConverter: options.DataConverter, Versioning: s.versioning(),
 		Failed: func(err error) {
 			select {
 			case failed <- err:

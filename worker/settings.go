@@ -33,6 +33,7 @@ type settings struct {
 	logFormat    string
 	keysFile     string
 	github       githubSettings
+	notices      noticeSettings
 }
 
 const help = `worker polls Temporal and runs Gravity's workflows and activities.
@@ -48,6 +49,7 @@ Flags, and the environment variables that stand for them:
                          a core); fewer while cores or memory are busy
   --git-token-file PATH  file with a token for private repositories,    GRAVITY_GIT_TOKEN_FILE
                          read anew for every fetch, so it can be short-lived
+                         (default: as GitHub's API is spoken with)
   --git-host HOST        the one host that gets to see the token        GRAVITY_GIT_HOST
                          (default: github.com)
   --git-app-id N         instead of a token: a GitHub App, which gets   GRAVITY_GIT_APP_ID
@@ -75,6 +77,9 @@ Flags, and the environment variables that stand for them:
   --encryption-keys-file PATH  keys with which payloads are encrypted         GRAVITY_ENCRYPTION_KEYS_FILE
                          before Temporal stores them: a name and 32 bytes in
                          base64 a line, the newest first
+  --slack-token-file PATH      file with a bot's token, scope chat:write  GRAVITY_SLACK_TOKEN_FILE
+  --notify-secret-file PATH    file with what signs notices to webhooks   GRAVITY_NOTIFY_SECRET_FILE
+  --web-ui URL                 Temporal's web UI, for links to runs       GRAVITY_WEB_UI
   --log-format FORMAT    json or text (default: json)                   GRAVITY_LOG_FORMAT
 
 Temporal is found as by all its tools: TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_API_KEY,
@@ -105,6 +110,7 @@ func parse(arguments []string, environment func(string) (string, bool)) (setting
 	flags.StringVar(&s.logFormat, "log-format", "json", "")
 	flags.StringVar(&s.keysFile, "encryption-keys-file", "", "")
 	s.github.flags(flags)
+	s.notices.flags(flags)
 	for name, variable := range map[string]string{
 		"directory": "GRAVITY_DIRECTORY", "builds": "GRAVITY_BUILDS",
 		"git-token-file": "GRAVITY_GIT_TOKEN_FILE", "git-host": "GRAVITY_GIT_HOST",
@@ -118,6 +124,7 @@ func parse(arguments []string, environment func(string) (string, bool)) (setting
 		"github-token-file": "GRAVITY_GITHUB_TOKEN_FILE",
 		"github-app":        "GRAVITY_GITHUB_APP", "github-app-key-file": "GRAVITY_GITHUB_APP_KEY_FILE", "github-url": "GRAVITY_GITHUB_URL",
 		"encryption-keys-file": "GRAVITY_ENCRYPTION_KEYS_FILE",
+		"slack-token-file":     "GRAVITY_SLACK_TOKEN_FILE", "notify-secret-file": "GRAVITY_NOTIFY_SECRET_FILE", "web-ui": "GRAVITY_WEB_UI",
 	} {
 		value, ok := environment(variable)
 		if !ok || value == "" {
@@ -154,6 +161,12 @@ func (s *settings) check() error {
 	if _, err := s.github.client(); err != nil {
 		return err
 	}
+	if _, err := s.github.client(); err != nil {
+		return err
+	}
+	if _, err := s.notices.read(""); err != nil {
+		return err
+	}
 	if s.directory == "" {
 		cache, err := os.UserCacheDir()
 		if err != nil {
@@ -171,7 +184,7 @@ func (s settings) credentials() func(context.Context, string) (string, string, e
 		return s.gitHub.app.Credentials
 	}
 	if s.gitTokenFile == "" {
-		return nil
+		return nil // the caller may have a GitHub App, which needs no token of its own for git
 	}
 	return func(_ context.Context, repository string) (username, token string, err error) {
 		address, err := url.Parse(repository)

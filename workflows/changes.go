@@ -14,6 +14,8 @@ const (
 	// changeParallelTestsAndCaches: the jobs of a test's matrix run side by side, each in a workspace of
 	// its own, and a cache that was not found is saved. Asked for only where a pipeline has either.
 	changeParallelTestsAndCaches = "parallel-tests-and-caches"
+	// changeTelling: a run whose pipeline has receivers starts a Telling workflow and keeps it informed.
+	changeTelling = "telling"
 )
 
 // changed reports whether a run takes part in a change: those that began before it do not.

@@ -8,8 +8,8 @@ import (
 	"gravity/internal/delivery"
 )
 
-// asking is a pipeline whose second stage has an approval with a rule.
-func asking(rule delivery.Approval) PipelineInput {
+// askingFor is a pipeline whose second stage has an approval with a rule.
+func askingFor(rule delivery.Approval) PipelineInput {
 	input := pipelineInput()
 	rule.Timeout = delivery.Duration(time.Hour)
 	input.Pipeline.Stages[1].Gate.Approval = &rule
@@ -30,7 +30,7 @@ func (s *pipelineSuite) TestAGateWaitsForAsManyDifferentPeopleAsItAsksFor() {
 	again := s.after(2, ApproveUpdate, Answer{By: "Ana"})
 	nobody := s.after(3, ApproveUpdate, Answer{})
 	second := s.after(4, ApproveUpdate, Answer{By: "ben"})
-	status, failure := s.run(asking(delivery.Approval{Count: 2}))
+	status, failure := s.run(askingFor(delivery.Approval{Count: 2}))
 	s.Nil(failure)
 	s.NoError(first.rejected)
 	s.ErrorContains(again.rejected, "has approved already")
@@ -42,7 +42,7 @@ func (s *pipelineSuite) TestAGateWaitsForAsManyDifferentPeopleAsItAsksFor() {
 func (s *pipelineSuite) TestOneRejectionOutweighsApprovals() {
 	s.after(1, ApproveUpdate, Answer{By: "ana"})
 	s.after(2, RejectUpdate, Answer{By: "ben", Reason: "the prices are wrong"})
-	status, failure := s.run(asking(delivery.Approval{Count: 2}))
+	status, failure := s.run(askingFor(delivery.Approval{Count: 2}))
 	s.Equal(string(delivery.Rejected), failure.Type())
 	s.Contains(status.Detail, "rejected by ben: the prices are wrong")
 }
@@ -51,7 +51,7 @@ func (s *pipelineSuite) TestTheAuthorApprovesNothingWhereFourEyesAreAskedFor() {
 	author := s.after(1, ApproveUpdate, Answer{By: "ana"})
 	pusher := s.after(2, ApproveUpdate, Answer{By: "ben"})
 	other := s.after(3, ApproveUpdate, Answer{By: "cleo"})
-	input := asking(delivery.Approval{FourEyes: true})
+	input := askingFor(delivery.Approval{FourEyes: true})
 	input.Revision.People = []string{"ben@example.com"}
 	_, failure := s.run(input)
 	s.Nil(failure)
@@ -64,7 +64,7 @@ func (s *pipelineSuite) TestOnlyThoseWhoMayAnswerDo() {
 	wrong := s.after(1, ApproveUpdate, Answer{By: "eve"})
 	s.env.RegisterDelayedCallback(func() { s.env.SignalWorkflow(ApproveSignal, "yes") }, 90*time.Second)
 	right := s.after(2, ApproveUpdate, Answer{By: "ana"})
-	status, failure := s.run(asking(delivery.Approval{Users: []string{"Ana"}}))
+	status, failure := s.run(askingFor(delivery.Approval{Users: []string{"Ana"}}))
 	s.Nil(failure)
 	s.ErrorContains(wrong.rejected, "eve may not answer")
 	s.NoError(right.rejected)
@@ -79,7 +79,7 @@ func (s *pipelineSuite) TestMembershipOfATeamIsLookedUpWhenSomebodyAnswers() {
 	early := s.after(1, ApproveUpdate, Answer{By: "ana"})
 	s.env.RegisterDelayedCallback(func() { members["ana"] = true }, 2*time.Minute)
 	later := s.after(3, ApproveUpdate, Answer{By: "ana"})
-	status, failure := s.run(asking(delivery.Approval{Teams: []string{"example/operators"}}))
+	status, failure := s.run(askingFor(delivery.Approval{Teams: []string{"example/operators"}}))
 	s.Nil(failure)
 	s.ErrorContains(early.failed, "in none of the teams")
 	s.NoError(later.failed)
@@ -92,7 +92,7 @@ func (s *pipelineSuite) TestAnAnswerIsRefusedWhileMembershipCannotBeFoundOut() {
 		return activities.Membership{}, errors.New("GitHub is down")
 	}
 	outcome := s.after(1, ApproveUpdate, Answer{By: "ana"})
-	_, failure := s.run(asking(delivery.Approval{Teams: []string{"example/operators"}}))
+	_, failure := s.run(askingFor(delivery.Approval{Teams: []string{"example/operators"}}))
 	s.Equal(string(delivery.Rejected), failure.Type(), "nobody could approve in time")
 	s.ErrorContains(outcome.failed, "try again")
 }
@@ -100,14 +100,14 @@ func (s *pipelineSuite) TestAnAnswerIsRefusedWhileMembershipCannotBeFoundOut() {
 func (s *pipelineSuite) TestAnAnswerForAnotherRevisionIsRefused() {
 	wrong := s.after(1, ApproveUpdate, Answer{By: "ana", Revision: "cdcd"})
 	right := s.after(2, ApproveUpdate, Answer{By: "ana", Revision: "ABAB"})
-	_, failure := s.run(asking(delivery.Approval{}))
+	_, failure := s.run(askingFor(delivery.Approval{}))
 	s.Nil(failure)
 	s.ErrorContains(wrong.rejected, "not of cdcd")
 	s.NoError(right.rejected)
 }
 
 func (s *pipelineSuite) TestNobodysAnswerCanMeanConsent() {
-	status, failure := s.run(asking(delivery.Approval{Otherwise: delivery.OtherwiseApprove}))
+	status, failure := s.run(askingFor(delivery.Approval{Otherwise: delivery.OtherwiseApprove}))
 	s.Nil(failure)
 	s.Equal(StateSucceeded, status.State)
 	s.Require().Len(status.Answers, 1)

@@ -20,6 +20,8 @@ type PipelineInput struct {
 	Retry *Retry `json:"retry,omitempty"`
 	// Hotfix is set when the run's deployments go before those that wait; it says who wants that, and why.
 	Hotfix *Answer `json:"hotfix,omitempty"`
+	// Until is the stage after which the run ends; empty: it passes all that its ref reaches.
+	Until string `json:"until,omitempty"`
 }
 
 // Retry takes the version that an earlier run made through the stages again.
@@ -62,12 +64,13 @@ type run struct {
 	// What show last sent.
 	shown        RunState
 	shownVersion string
+	telling      *teller // nil where nobody is told
 }
 
 func newRun(ctx workflow.Context, input PipelineInput) *run {
 	r := &run{
 		input:    input,
-		stages:   input.Pipeline.StagesFor(input.Revision.Branch()),
+		stages:   input.Pipeline.Reached(input.Revision.Ref, input.Until),
 		finished: map[string]delivery.Result{},
 		status: RunStatus{
 			RunID:       workflow.GetInfo(ctx).WorkflowExecution.ID,
@@ -96,6 +99,7 @@ func (r *run) setup(ctx workflow.Context, cancel workflow.CancelFunc) error {
 	}
 	r.onAbort(ctx, cancel)
 	r.onFinished(ctx)
+	r.startTelling(ctx)
 	r.show(ctx)
 	return nil
 }
@@ -104,7 +108,7 @@ func (r *run) setup(ctx workflow.Context, cancel workflow.CancelFunc) error {
 func (r *run) passage(ctx workflow.Context) error {
 	if len(r.stages) == 0 {
 		return delivery.Errorf(delivery.InvalidInput, "no stage of pipeline %s names branch %q; add it to a stage's branches",
-			r.input.Pipeline.Name, r.input.Revision.Branch())
+			r.input.Pipeline.Name, r.input.Revision.RefName())
 	}
 	first, err := r.firstStage()
 	if err != nil {
@@ -205,6 +209,7 @@ func (r *run) end(ctx workflow.Context, failure error) (RunStatus, error) {
 	}
 	r.closeOpen(ctx, state)
 	r.show(ctx)
+	r.awaitTold(ctx)
 	if err := workflow.Await(ctx, func() bool { return workflow.AllHandlersFinished(ctx) }); err != nil {
 		return r.status, err
 	}

@@ -209,7 +209,7 @@ func (p *provisioning) tellEnvironments(ctx workflow.Context, plan delivery.Stac
 		if plan.Empty() || !slices.Contains(plan.Environments, of.Environment) {
 			continue
 		}
-		err := workflow.ExecuteActivity(requestOptions(ctx, ForgetConfigurationUpdate+": tell "+of.Environment), environments.Tell, activities.TellInput{
+		err := workflow.ExecuteActivity(requestOptions(ctx, ForgetConfigurationUpdate+": tell "+of.Environment), environments.TellEnvironment, activities.TellEnvironmentInput{
 			WorkflowID: delivery.EnvironmentID(of.Application, of.Environment),
 			Update:     ForgetConfigurationUpdate,
 			UpdateID:   ForgetConfigurationUpdate + "/" + p.changeID + "/" + plan.Stack + "/" + when,

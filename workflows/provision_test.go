@@ -171,7 +171,7 @@ func (s *provisionSuite) TestTheEnvironmentsThatAStackChangesAreToldBeforeAndAft
 		return plan, nil
 	}
 	told := map[string]bool{}
-	s.register("Tell", func(_ context.Context, in activities.TellInput) (bool, error) {
+	s.register("TellEnvironment", func(_ context.Context, in activities.TellEnvironmentInput) (bool, error) {
 		s.steps.note(in.Update + " " + in.WorkflowID)
 		s.False(told[in.UpdateID], "each is told for itself")
 		told[in.UpdateID] = true

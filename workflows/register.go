@@ -16,6 +16,9 @@ func Register(registry worker.WorkflowRegistry) {
 	registry.RegisterWorkflowWithOptions(Provision, workflow.RegisterOptions{Name: ProvisionWorkflow, VersioningBehavior: pinned})
 	registry.RegisterWorkflowWithOptions(StackDrift, workflow.RegisterOptions{Name: StackDriftWorkflow, VersioningBehavior: pinned})
 	registry.RegisterWorkflowWithOptions(FreezeReport, workflow.RegisterOptions{Name: FreezeReportWorkflow, VersioningBehavior: pinned})
+	registry.RegisterWorkflowWithOptions(GitHubEvent, workflow.RegisterOptions{Name: GitHubEventWorkflow, VersioningBehavior: pinned})
+	registry.RegisterWorkflowWithOptions(Telling, workflow.RegisterOptions{Name: TellingWorkflow, VersioningBehavior: pinned})
+	registry.RegisterWorkflowWithOptions(CatchUp, workflow.RegisterOptions{Name: CatchUpWorkflow, VersioningBehavior: pinned})
 	registry.RegisterWorkflowWithOptions(Environment, workflow.RegisterOptions{
 		Name: EnvironmentWorkflow, VersioningBehavior: workflow.VersioningBehaviorAutoUpgrade,
 	})

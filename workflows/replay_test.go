@@ -37,7 +37,10 @@ func TestRecordedHistoriesReplay(t *testing.T) {
 			require.NoError(t, replayer.ReplayWorkflowHistory(nil, history))
 		})
 	}
-	for _, name := range []string{PipelineWorkflow, EnvironmentWorkflow, DeploymentWorkflow, ProvisionWorkflow, StackDriftWorkflow, FreezeReportWorkflow} {
+	for _, name := range []string{
+		PipelineWorkflow, EnvironmentWorkflow, DeploymentWorkflow, TellingWorkflow, GitHubEventWorkflow, CatchUpWorkflow,
+		ProvisionWorkflow, StackDriftWorkflow, FreezeReportWorkflow,
+	} {
 		require.True(t, workflows[name], "workflow %s has a recorded history", name)
 	}
 }
@@ -45,6 +48,9 @@ func TestRecordedHistoriesReplay(t *testing.T) {
 func registerForReplay(replayer worker.WorkflowReplayer) {
 	replayer.RegisterWorkflowWithOptions(Pipeline, workflow.RegisterOptions{Name: PipelineWorkflow})
 	replayer.RegisterWorkflowWithOptions(Environment, workflow.RegisterOptions{Name: EnvironmentWorkflow})
+	replayer.RegisterWorkflowWithOptions(Telling, workflow.RegisterOptions{Name: TellingWorkflow})
+	replayer.RegisterWorkflowWithOptions(GitHubEvent, workflow.RegisterOptions{Name: GitHubEventWorkflow})
+	replayer.RegisterWorkflowWithOptions(CatchUp, workflow.RegisterOptions{Name: CatchUpWorkflow})
 	replayer.RegisterWorkflowWithOptions(Deployment, workflow.RegisterOptions{Name: DeploymentWorkflow})
 	replayer.RegisterWorkflowWithOptions(Provision, workflow.RegisterOptions{Name: ProvisionWorkflow})
 	replayer.RegisterWorkflowWithOptions(StackDrift, workflow.RegisterOptions{Name: StackDriftWorkflow})

@@ -48,6 +48,7 @@ func (r *run) note(ctx workflow.Context, detail string) {
 // search attributes are sent only when one changed, since each sending is an event.
 func (r *run) show(ctx workflow.Context) {
 	workflow.SetCurrentDetails(ctx, r.status.table(workflow.GetInfo(ctx).Namespace))
+	r.tell()
 	if r.shown == r.status.State && r.shownVersion == r.status.Version {
 		return
 	}

@@ -21,6 +21,11 @@ func (d *decoder) check(file File, o options) {
 			}
 		}
 		d.checkMatrix(pipeline.Test, at+".test.matrix")
+		for j, receiver := range pipeline.Notify {
+			if wrong := checkReceiver(receiver); wrong != "" {
+				d.reportAt(fmt.Sprintf("%s.notify[%d].target", at, j), "%s", wrong)
+			}
+		}
 		stages := map[string]position{}
 		for j, stage := range pipeline.Stages {
 			at := fmt.Sprintf("%s.stages[%d]", at, j)

@@ -54,6 +54,9 @@ func explainPipeline(out io.Writer, pipeline delivery.Pipeline) {
 			}
 		}
 	}
+	for _, sentence := range atGitHub(pipeline) {
+		line("  %s", sentence)
+	}
 	line("  a push to any other branch does nothing.")
 }
 

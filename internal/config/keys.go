@@ -67,6 +67,8 @@ var rules = map[string]rule{
 	"Pipeline.test":     {about: "Decides whether there is a version at all. Without it every revision passes."},
 	"Pipeline.keep": {min: 5, max: 900,
 		about: "How many versions of this pipeline the application holds. Older ones are removed, but never one that an environment is on or could return to."},
+	"Pipeline.trigger": {about: "What at GitHub starts a run, and which pushes are left out. Without it every push to a stage's branch or tag starts one."},
+	"Pipeline.notify":  {about: "Who is told what becomes of runs. Telling never slows or fails a run."},
 	"Pipeline.stages": {required: true,
 		about: "The environments that a version passes through, in the order of promotion."},
 
@@ -80,6 +82,23 @@ var rules = map[string]rule{
 		about: "The role that CloudFormation takes for this stack. Without it: the worker's own permissions."},
 	"Stack.after":    {about: "Stacks that come first although no parameter refers to them."},
 	"Stack.approval": {about: "Asks a person before a change is carried out. approval: {} asks with the default timeout; leave the key out to ask nobody."},
+	"Trigger.on": {enum: []string{delivery.OnPush, delivery.OnRelease, delivery.OnChecks, delivery.OnDeployment},
+		about: "Events that start a run. push: of a branch or tag. release: one was published. checks: the commit's checks became green. deployment: somebody created one at GitHub."},
+	"Trigger.checks": {check: checkName,
+		about: "With on: [checks], the names of the checks that have to be green. Without it: all that the commit has."},
+	"Trigger.paths": {check: checkPathPattern,
+		about: "A push that changes no file like these starts nothing. ** stands for any folders; a pattern with ! in front takes files out."},
+	"Trigger.skip": {check: checkName,
+		about: "A push whose last commit's message has one of these markers starts nothing."},
+	"Trigger.bots": {enum: []string{string(delivery.BotsDeploy), string(delivery.BotsIgnore)},
+		about: "Whether the push of a bot starts a run."},
+
+	"Receiver.to": {required: true, enum: []string{delivery.ToGitHub, delivery.ToSlack, delivery.ToWebhook, delivery.ToSNS},
+		about: "github: statuses, deployments, a check and a comment at the commit. slack: messages. webhook: signed CloudEvents. sns: messages to a topic."},
+	"Receiver.target": {check: checkName,
+		about: "Where: the ID of a Slack channel, an https:// address, or the ARN of an SNS topic. Left out for github."},
+	"Receiver.on": {enum: []string{delivery.MomentStarted, delivery.MomentWaiting, delivery.MomentSucceeded, delivery.MomentFailed},
+		about: "The moments to tell of. failed is every end but success. Left out for github, which is told of every change."},
 
 	"Command.run": {required: true, check: checkCommand,
 		about: "Shell command, run with /bin/sh -c in the pipeline's path with a clean environment."},
@@ -120,6 +139,10 @@ var rules = map[string]rule{
 		about: "The Elastic Beanstalk environment."},
 	"Stage.branches": {check: checkBranch,
 		about: "Branches whose pushes reach this stage. * stands for any characters but /, so release/* is every branch under release/."},
+	"Stage.tags": {check: checkBranch,
+		about: "Tags whose pushes or releases reach this stage, as patterns like those of branches. A stage with tags and no branches takes tags alone."},
+	"Stage.requests": {check: checkBranch,
+		about: "Branches that reach this stage only when somebody who may write to the repository asks for it at GitHub, by the comment /deploy or by a deployment."},
 	"Stage.gate": {about: "What must be true before the deployment is asked for."},
 	"Stage.strategy": {enum: texts(delivery.Strategies()),
 		about: "How instances move to the new version: the environment's own deployment policy, which has to agree. immutable: new instances beside the old ones, which end only when the new ones are healthy."},
@@ -298,6 +321,24 @@ func checkBranch(value string) string {
 	}
 	if strings.HasPrefix(value, "refs/") {
 		return "is a ref; write the branch's name alone, such as main"
+	}
+	return ""
+}
+
+func checkName(value string) string {
+	if strings.TrimSpace(value) == "" || len(value) > 200 {
+		return "must be a text of 1 to 200 characters"
+	}
+	return ""
+}
+
+func checkPathPattern(value string) string {
+	pattern := strings.TrimPrefix(value, "!")
+	if pattern == "" || !doublestar.ValidatePattern(pattern) {
+		return `is no pattern: a [ or { is not closed, or a \ stands at the end`
+	}
+	if strings.HasPrefix(pattern, "/") || strings.HasPrefix(pattern, "./") {
+		return "begins at the repository's root without saying so: write docs/**, not /docs/**"
 	}
 	return ""
 }

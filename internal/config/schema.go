@@ -30,6 +30,7 @@ func Schema() []byte {
 func defaults() reflect.Value {
 	empty := delivery.Pipeline{
 		Build: &delivery.Command{}, Test: &delivery.Test{Matrix: []delivery.Axis{{}}}, Cache: &delivery.Cache{},
+		Notify: []delivery.Receiver{{}},
 		Stages: []delivery.Stage{{
 			Gate: delivery.Gate{Approval: &delivery.Approval{}, Windows: &delivery.Windows{Open: []delivery.Window{{}}}},
 			Health: delivery.Health{

@@ -34,6 +34,10 @@ type Pipeline struct {
 	// never one that an environment is on, or could return to. Default 50; Beanstalk's usual quota is
 	// 1,000 versions a region, over all applications.
 	Keep int `json:"keep,omitempty" yaml:"keep,omitempty"`
+	// Trigger says what at GitHub starts a run. Default: every push.
+	Trigger Trigger `json:"trigger,omitzero" yaml:"trigger,omitempty"`
+	// Notify lists who is told what becomes of runs. Default: nobody.
+	Notify []Receiver `json:"notify,omitempty" yaml:"notify,omitempty"`
 	// Stages in the order of promotion.
 	Stages []Stage `json:"stages" yaml:"stages"`
 }
@@ -46,6 +50,11 @@ type Stage struct {
 	Environment string `json:"environment" yaml:"environment"`
 	// Branches that reach this stage, as path.Match patterns. Default: main.
 	Branches []string `json:"branches,omitempty" yaml:"branches,omitempty"`
+	// Tags that reach this stage, as path.Match patterns. Default: none.
+	Tags []string `json:"tags,omitempty" yaml:"tags,omitempty"`
+	// Requests are branches that do not reach this stage by being pushed, but by somebody who may write to
+	// the repository asking for it at GitHub. Default: none.
+	Requests []string `json:"requests,omitempty" yaml:"requests,omitempty"`
 	// Gate is what must be true before the deployment is requested. Default: nothing.
 	Gate Gate `json:"gate,omitzero" yaml:"gate,omitempty"`
 	// Strategy is how instances are replaced. Default: immutable.
@@ -139,6 +148,14 @@ func (p Pipeline) WithDefaults() Pipeline {
 	p.Sandbox = p.Sandbox.withDefaults()
 	p.Build = p.Build.withDefaults()
 	p.Test = p.Test.withDefaults()
+	p.Trigger = p.Trigger.withDefaults()
+	if len(p.Notify) > 0 {
+		receivers := make([]Receiver, len(p.Notify))
+		for i, receiver := range p.Notify {
+			receivers[i] = receiver.withDefaults()
+		}
+		p.Notify = receivers
+	}
 	stages := make([]Stage, len(p.Stages))
 	for i, stage := range p.Stages {
 		stages[i] = stage.withDefaults()
@@ -148,7 +165,7 @@ func (p Pipeline) WithDefaults() Pipeline {
 }
 
 func (s Stage) withDefaults() Stage {
-	if len(s.Branches) == 0 {
+	if len(s.Branches) == 0 && len(s.Tags) == 0 {
 		s.Branches = []string{"main"}
 	}
 	s.Gate = s.Gate.withDefaults()

@@ -51,6 +51,8 @@ type Client struct {
 	// apis has a client for each owner, since each installation of an App has limits of its own.
 	// With a token there is one, under the empty name.
 	apis map[string]*github.Client
+	// installed are the App's installations, by owner.
+	installed map[string]*ghinstallation.Transport
 }
 
 // New makes a client. Nothing is asked yet.
@@ -71,7 +73,7 @@ func New(o Options) (*Client, error) {
 	if o.WriteGap == 0 {
 		o.WriteGap = time.Second
 	}
-	c := &Client{options: o, base: base, plain: transport(), apis: map[string]*github.Client{}}
+	c := &Client{options: o, base: base, plain: transport(), apis: map[string]*github.Client{}, installed: map[string]*ghinstallation.Transport{}}
 	if o.AppID == 0 {
 		return c, nil
 	}
@@ -108,8 +110,31 @@ func (c *Client) api(ctx context.Context, owner, repository string) (*github.Cli
 		installed := ghinstallation.NewFromAppsTransport(c.app, id)
 		// Without options the library sends "null", which GitHub's description does not allow.
 		installed.InstallationTokenOptions = &tokens.InstallationTokenOptions{}
+		c.mutex.Lock()
+		defer c.mutex.Unlock()
+		c.installed[strings.ToLower(owner)] = installed
 		return installed, nil
 	})
+}
+
+// GitToken is what git shows to fetch a repository: the token, or one of the App's installation, which is renewed
+// before its hour ends.
+func (c *Client) GitToken(ctx context.Context, cloneURL string) (string, error) {
+	r, err := c.repository(cloneURL)
+	if err != nil {
+		return "", err
+	}
+	if c.app == nil {
+		return c.options.Token()
+	}
+	if _, err := c.api(ctx, r.owner, r.name); err != nil {
+		return "", err
+	}
+	c.mutex.Lock()
+	installed := c.installed[strings.ToLower(r.owner)]
+	c.mutex.Unlock()
+	token, err := installed.Token(ctx)
+	return token, classify(err, "get a token to fetch %s", r)
 }
 
 // asApp is the client for what concerns the App itself, such as its webhook.

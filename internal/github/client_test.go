@@ -214,6 +214,12 @@ func TestAnAppSpeaksWithTokensThatItRenewsInMemory(t *testing.T) {
 	}
 	require.Equal(t, 1, server.Calls()["POST /app/installations/{id}/access_tokens"])
 	require.Equal(t, 1, server.Calls()["GET /orgs/{org}/installation"])
+
+	token, err := app.GitToken(t.Context(), server.CloneURL(full))
+	require.NoError(t, err)
+	require.Equal(t, "ghs_standin", token)
+	_, err = app.GitToken(t.Context(), "https://gitlab.com/octocat/hello")
+	require.Error(t, err, "no other host gets to see it")
 }
 
 func TestThePrimaryLimitIsWaitedForUntilItsReset(t *testing.T) {

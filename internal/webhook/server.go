@@ -1,39 +1,44 @@
 package webhook
 
 import (
+	"context"
 	"net/http"
 	"time"
+
+	"github.com/google/uuid"
 )
 
-// maxConcurrent bounds the bodies held in memory at once: a body is read whole, up to 25 MB, before
-// its signature can be known.
-const maxConcurrent = 32
+// MaxConnections bounds what senders can hold open at once; the memory of their bodies is bounded by Bodies.
+const MaxConnections = 1024
 
 // NewServer makes the server for a Receiver: with times and sizes bounded, so that slow or greedy
 // senders cannot exhaust it. Behind a TLS-terminating proxy, the proxy's own limits come on top.
 func NewServer(addr string, handler http.Handler) *http.Server {
 	return &http.Server{
 		Addr:              addr,
-		Handler:           limited(handler, maxConcurrent),
+		Handler:           identified(handler),
 		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       30 * time.Second, // for 25 MB; GitHub itself gives up after 10 s
-		WriteTimeout:      45 * time.Second, // counts from the header's end, so it includes reading the body
+		ReadTimeout:       10 * time.Second, // GitHub itself gives up after as long
+		WriteTimeout:      20 * time.Second, // counts from the header's end, so it includes reading the body
 		IdleTimeout:       60 * time.Second,
 		MaxHeaderBytes:    16 << 10,
 	}
 }
 
-// limited answers 503 when too many requests are under way; GitHub shows that, and it can be delivered again.
-func limited(next http.Handler, most int) http.Handler {
-	slots := make(chan struct{}, most)
+type requestKey struct{}
+
+// RequestID is the ID under which a request is logged, or "".
+func RequestID(ctx context.Context) string {
+	id, _ := ctx.Value(requestKey{}).(string)
+	return id
+}
+
+// identified gives every request an ID, in the log and in the answer's X-Request-Id. A sender's own is not
+// taken over: it could be another's.
+func identified(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		select {
-		case slots <- struct{}{}:
-			defer func() { <-slots }()
-			next.ServeHTTP(w, r)
-		default:
-			w.Header().Set("Retry-After", "5")
-			http.Error(w, "too many requests at once; try again", http.StatusServiceUnavailable)
-		}
+		id := uuid.NewString()
+		w.Header().Set("X-Request-Id", id)
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), requestKey{}, id)))
 	})
 }

@@ -3,18 +3,13 @@
 package webhook
 
 import (
-	"bytes"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
-	"io"
 	"log/slog"
-	"mime"
 	"net/http"
-	"regexp"
 	"strings"
 	"time"
 
@@ -28,6 +23,9 @@ const (
 	maxBody = 25 << 20
 	// startTimeout bounds starting all runs of a push: GitHub hangs up after 10 seconds.
 	startTimeout = 8 * time.Second
+	// maxAge is how old an event may be. GitHub delivers one again for three days; what comes later was
+	// kept by somebody else. The hour is for clocks.
+	maxAge = 73 * time.Hour
 	// signaturePrefix names the one hash that counts. GitHub still sends SHA-1 beside it.
 	signaturePrefix = "sha256="
 )
@@ -39,16 +37,35 @@ type Receiver struct {
 	Secrets [][]byte
 	// Matching lists the pipelines of a repository, given by its clone URL: config.File.Matching.
 	Matching func(repository string) []delivery.Pipeline
-	// Start starts the run of a revision, or finds the one that there is. Its errors' types decide
-	// the answer: a retryable one asks GitHub's user to deliver again.
-	Start func(ctx context.Context, p delivery.Pipeline, r delivery.Revision, deliveryID string) (Started, error)
-	// RunURL is where a person sees a run. Optional.
-	RunURL func(runID string) string
+	// Start starts a run, or finds the one that there is. Its errors' types decide the answer: a
+	// retryable one asks GitHub's user to deliver again.
+	Start func(context.Context, Start) (Started, error)
+	// Hand gives on what takes a question back to GitHub. It answers with the workflow that handles it.
+	Hand func(context.Context, delivery.GitHubEvent) (Started, error)
+	// RunURL is where a person sees a workflow. Optional.
+	RunURL func(workflowID string) string
 	// Log gets one line for each request. Optional.
 	Log *slog.Logger
+	// Observe is told how each request ended. Optional.
+	Observe func(Observation)
+	// Bodies bounds what is held of all bodies at once. Default: a bound of the receiver's own.
+	Bodies *Bodies
+	// Now is the clock. Default: time.Now.
+	Now func() time.Time
 }
 
-// Started is a run, and whether it was there before.
+// Start says which run is to start.
+type Start struct {
+	Pipeline delivery.Pipeline
+	Revision delivery.Revision
+	// Until is the stage after which the run ends; empty: it passes all that its ref reaches.
+	Until string
+	// Request names what somebody asked for at GitHub. It runs a revision once more that had its run, and
+	// does so once, however often it comes.
+	Request string
+}
+
+// Started is a workflow, and whether it was there before.
 type Started struct {
 	RunID    string
 	Existing bool
@@ -61,6 +78,7 @@ type Status string
 const (
 	StatusStarted  Status = "started"  // at least one run was started
 	StatusExisting Status = "existing" // every run was there already
+	StatusAccepted Status = "accepted" // what it asks for is looked into
 	StatusIgnored  Status = "ignored"  // nothing to do, for the reason given
 	StatusError    Status = "error"    // refused or failed, for the reason given
 )
@@ -75,11 +93,20 @@ type Answer struct {
 	err  error // for the log alone
 }
 
-// Run is one run that a push led to.
+// Run is one run that an event led to, or the workflow that looks into it.
 type Run struct {
-	Pipeline string `json:"pipeline"`
+	Pipeline string `json:"pipeline,omitempty"`
 	Run      string `json:"run"`
 	URL      string `json:"url,omitempty"`
+}
+
+// Observation is how a request ended, in few enough values for metrics.
+type Observation struct {
+	// Event is one of GitHub's that the receiver knows, or "other".
+	Event  string
+	Status Status
+	Code   int
+	Took   time.Duration
 }
 
 // Sign makes the X-Hub-Signature-256 of a body, as GitHub does.
@@ -89,20 +116,27 @@ func Sign(secret, body []byte) string {
 	return signaturePrefix + hex.EncodeToString(mac.Sum(nil))
 }
 
-// ServeHTTP implements http.Handler. 200: runs were started or found. 202: nothing to do. 401: not
-// signed by a known secret. 503: try again; GitHub shows the delivery as failed, and it can be
-// delivered again without starting anything twice.
+// ServeHTTP implements http.Handler. 202: runs were started or found, or the event is looked into.
+// 200: nothing to do. 401: not signed by a known secret. 503: try again; GitHub shows the delivery as
+// failed, and it can be delivered again without starting anything twice.
 func (r *Receiver) ServeHTTP(w http.ResponseWriter, request *http.Request) {
+	began := r.now()
 	delivered := newDelivery(request)
 	answer := r.answer(w, request, &delivered)
 	r.log(request.Context(), delivered, answer)
-
+	if r.Observe != nil {
+		r.Observe(Observation{Event: known(delivered), Status: answer.Status, Code: answer.code, Took: r.now().Sub(began)})
+	}
 	w.Header().Set("Content-Type", "application/json")
 	switch answer.code {
 	case http.StatusMethodNotAllowed:
 		w.Header().Set("Allow", http.MethodPost)
 	case http.StatusServiceUnavailable:
 		w.Header().Set("Retry-After", "30")
+	case http.StatusAccepted:
+		if url := answer.Runs[0].URL; url != "" {
+			w.Header().Set("Location", url)
+		}
 	}
 	w.WriteHeader(answer.code)
 	_ = json.NewEncoder(w).Encode(answer) // whoever hung up reads no answer; the log has it
@@ -112,20 +146,22 @@ func (r *Receiver) answer(w http.ResponseWriter, request *http.Request, delivere
 	if request.Method != http.MethodPost {
 		return refused(http.StatusMethodNotAllowed, "a webhook is sent with POST")
 	}
+	if wrong := wrongHeaders(request); wrong != nil {
+		return *wrong
+	}
 	signature := request.Header.Get(github.SHA256SignatureHeader)
 	if !strings.HasPrefix(signature, signaturePrefix) {
 		return refused(http.StatusUnauthorized, "the request has no X-Hub-Signature-256; set a secret at the webhook")
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, request.Body, maxBody))
+	body, release, err := r.bodies().read(w, request)
+	defer release()
 	if err != nil {
-		if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
-			return refused(http.StatusRequestEntityTooLarge, "the body is over 25 MB, more than GitHub sends")
-		}
-		return refused(http.StatusBadRequest, "the body ended early")
+		return unreadable(err)
 	}
 	if !r.signed(signature, body) {
 		return refused(http.StatusUnauthorized, "the signature is not made with this receiver's secret over this body")
 	}
+	delivered.signed = true
 	return r.receive(request, body, delivered)
 }
 
@@ -141,85 +177,17 @@ func (r *Receiver) signed(signature string, body []byte) bool {
 	return found
 }
 
-var deliveryID = regexp.MustCompile(`^[A-Za-z0-9-]{1,64}$`)
-
-// receive reads a request whose signature is right.
-func (r *Receiver) receive(request *http.Request, body []byte, delivered *delivered) Answer {
-	delivered.signed = true
-	if !deliveryID.MatchString(delivered.id) {
-		return refused(http.StatusBadRequest, "the request has no X-GitHub-Delivery that is an ID")
+func (r *Receiver) now() time.Time {
+	if r.Now != nil {
+		return r.Now()
 	}
-	switch delivered.event {
-	case "push":
-	case "ping":
-		return Answer{Status: StatusIgnored, Reason: "pong", code: http.StatusOK}
-	default:
-		return ignored("only pushes start runs; this event can be left out at the webhook")
-	}
-	mediaType, _, err := mime.ParseMediaType(request.Header.Get("Content-Type"))
-	if err != nil {
-		return refused(http.StatusBadRequest, "the request has no Content-Type")
-	}
-	payload, err := github.ValidatePayloadFromBody(mediaType, bytes.NewReader(body), "", nil)
-	if err != nil {
-		return refused(http.StatusBadRequest, "the body is neither JSON nor a form; choose application/json at the webhook")
-	}
-	var push push
-	if err := json.Unmarshal(payload, &push); err != nil {
-		return refused(http.StatusBadRequest, "the body is no push as GitHub describes it")
-	}
-	delivered.repository, delivered.ref = push.Repository.name(), push.Ref
-	return r.push(request.Context(), push, delivered.id)
+	return time.Now()
 }
 
 func ignored(reason string) Answer {
-	return Answer{Status: StatusIgnored, Reason: reason, code: http.StatusAccepted}
+	return Answer{Status: StatusIgnored, Reason: reason, code: http.StatusOK}
 }
 
 func refused(code int, reason string) Answer {
 	return Answer{Status: StatusError, Reason: reason, code: code}
-}
-
-// delivered is what the log says of a request.
-type delivered struct {
-	id, event, repository, ref string
-	signed                     bool
-}
-
-func newDelivery(request *http.Request) delivered {
-	return delivered{id: bounded(github.DeliveryID(request)), event: bounded(github.WebHookType(request))}
-}
-
-// log writes one line, and nothing of the body that is not needed to find the push again.
-func (r *Receiver) log(ctx context.Context, delivered delivered, answer Answer) {
-	if r.Log == nil {
-		return
-	}
-	level := slog.LevelInfo
-	if answer.Status == StatusError {
-		level = slog.LevelWarn
-	}
-	runs := make([]string, len(answer.Runs))
-	for i, run := range answer.Runs {
-		runs[i] = run.Run
-	}
-	attributes := []slog.Attr{
-		slog.String("delivery", delivered.id), slog.String("event", delivered.event), slog.Bool("signed", delivered.signed),
-		slog.String("repository", bounded(delivered.repository)), slog.String("ref", bounded(delivered.ref)),
-		slog.String("outcome", string(answer.Status)), slog.String("reason", answer.Reason),
-		slog.Any("runs", runs), slog.Int("code", answer.code),
-	}
-	if answer.err != nil {
-		attributes = append(attributes, slog.Any("error", answer.err))
-	}
-	r.Log.LogAttrs(ctx, level, "webhook", attributes...)
-}
-
-// bounded keeps a text from outside from filling the log.
-func bounded(text string) string {
-	const most = 200
-	if len(text) > most {
-		return strings.ToValidUTF8(text[:most], "") + "…"
-	}
-	return text
 }

@@ -16,6 +16,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-github/v60/github"
 	"github.com/stretchr/testify/require"
@@ -31,28 +32,44 @@ const (
 
 var secret = []byte("It's a Secret to Everybody")
 
+// sampled is a moment after the samples.
+var sampled = time.Date(2026, 11, 23, 15, 10, 0, 0, time.UTC)
+
 // runs keeps the runs that were started, as Temporal would: one for each pipeline and revision.
 type runs struct {
 	started   []string
+	starts    []Start
+	handed    []delivery.GitHubEvent
 	revisions []delivery.Revision
 	fails     map[string]error
 }
 
-func (s *runs) start(_ context.Context, p delivery.Pipeline, r delivery.Revision, deliveryID string) (Started, error) {
-	if err := s.fails[p.Name]; err != nil {
+func (s *runs) start(_ context.Context, start Start) (Started, error) {
+	if err := s.fails[start.Pipeline.Name]; err != nil {
 		return Started{}, err
 	}
-	if deliveryID != guid {
-		return Started{}, errors.New("the delivery's ID is lost")
-	}
-	id := delivery.RunID(p.Name, r.SHA)
+	id := delivery.RunID(start.Pipeline.Name, start.Revision.SHA)
 	for _, run := range s.started {
 		if run == id {
 			return Started{RunID: id, Existing: true}, nil
 		}
 	}
-	s.started, s.revisions = append(s.started, id), append(s.revisions, r)
+	s.started, s.starts, s.revisions = append(s.started, id), append(s.starts, start), append(s.revisions, start.Revision)
 	return Started{RunID: id}, nil
+}
+
+func (s *runs) hand(_ context.Context, event delivery.GitHubEvent) (Started, error) {
+	if err := s.fails["hand"]; err != nil {
+		return Started{}, err
+	}
+	started := Started{RunID: delivery.EventID(event)}
+	for _, before := range s.handed {
+		started.Existing = started.Existing || before.ID == event.ID
+	}
+	if !started.Existing {
+		s.handed = append(s.handed, event)
+	}
+	return started, nil
 }
 
 func receiver(runs *runs) *Receiver {
@@ -65,6 +82,8 @@ func receiver(runs *runs) *Receiver {
 		Secrets:  [][]byte{[]byte("the one before"), secret},
 		Matching: file.Matching,
 		Start:    runs.start,
+		Hand:     runs.hand,
+		Now:      func() time.Time { return sampled },
 		RunURL:   func(runID string) string { return "http://127.0.0.1:8233/" + runID },
 	}
 }
@@ -115,7 +134,7 @@ func send(t testing.TB, receiver *Receiver, r *http.Request) (int, Answer) {
 func TestAPushStartsARunOfEveryPipelineOfItsRepository(t *testing.T) {
 	runs := &runs{}
 	code, answer := send(t, receiver(runs), request("push", sample(t, "push.json", nil)))
-	require.Equal(t, http.StatusOK, code)
+	require.Equal(t, http.StatusAccepted, code)
 	require.Equal(t, StatusStarted, answer.Status)
 	require.Equal(t, []Run{
 		{Pipeline: "hello", Run: "run/hello/" + sha, URL: "http://127.0.0.1:8233/run/hello/" + sha},
@@ -131,7 +150,7 @@ func TestTheSameDeliveryFiveTimesStartsOneRun(t *testing.T) {
 	send(t, receiver, request("push", body))
 	for range 4 {
 		code, answer := send(t, receiver, request("push", body))
-		require.Equal(t, http.StatusOK, code)
+		require.Equal(t, http.StatusAccepted, code)
 		require.Equal(t, StatusExisting, answer.Status)
 		require.Contains(t, answer.Reason, "--again")
 		require.Len(t, answer.Runs, 2)
@@ -145,7 +164,7 @@ func TestAFormCarriesThePayloadToo(t *testing.T) {
 	r := request("push", body)
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded; charset=utf-8")
 	code, _ := send(t, receiver(runs), r)
-	require.Equal(t, http.StatusOK, code)
+	require.Equal(t, http.StatusAccepted, code)
 	require.Len(t, runs.started, 2)
 }
 
@@ -193,7 +212,7 @@ func TestEverySecretCountsWhileOneIsReplaced(t *testing.T) {
 	r := request("push", body)
 	r.Header.Set("X-Hub-Signature-256", Sign([]byte("the one before"), body))
 	code, _ := send(t, receiver(&runs{}), r)
-	require.Equal(t, http.StatusOK, code)
+	require.Equal(t, http.StatusAccepted, code)
 }
 
 func TestTheSignatureIsGitHubsOwn(t *testing.T) {
@@ -210,15 +229,15 @@ func TestWhatIsNothingToDeployIsIgnoredWithTheReason(t *testing.T) {
 		reason  string
 	}{
 		"a ping":                             {"ping", nil, http.StatusOK, "pong"},
-		"another event":                      {"pull_request", nil, http.StatusAccepted, "only pushes start runs"},
-		"a tag":                              {"push", map[string]any{"ref": "refs/tags/v1"}, http.StatusAccepted, `"refs/tags/v1" is not a branch`},
-		"a note":                             {"push", map[string]any{"ref": "refs/notes/x"}, http.StatusAccepted, "is not a branch"},
-		"a deleted branch":                   {"push", map[string]any{"deleted": true, "after": zeros, "head_commit": nil}, http.StatusAccepted, `branch "main" was deleted`},
-		"a branch that no stage names":       {"push", map[string]any{"ref": "refs/heads/feature"}, http.StatusAccepted, `no stage in gravity.yaml names branch "feature"`},
-		"a repository that no pipeline has":  {"push", map[string]any{"repository.clone_url": "https://github.com/o/r.git", "repository.full_name": "o/r"}, http.StatusAccepted, `no pipeline in gravity.yaml has repository "o/r"`},
-		"a fork":                             {"push", map[string]any{"repository.fork": true, "repository.clone_url": "https://github.com/x/Hello-World.git"}, http.StatusAccepted, "is a fork"},
-		"another host with the same path":    {"push", map[string]any{"repository.clone_url": "https://github.example.com/octocat/Hello-World.git"}, http.StatusAccepted, "no pipeline"},
-		"a full name that is another's lies": {"push", map[string]any{"repository.clone_url": "https://github.com/x/y.git"}, http.StatusAccepted, "no pipeline"},
+		"another event":                      {"pull_request", nil, http.StatusOK, "means nothing here"},
+		"a tag that no stage names":          {"push", map[string]any{"ref": "refs/tags/v1"}, http.StatusOK, `no stage names "v1"`},
+		"a note":                             {"push", map[string]any{"ref": "refs/notes/x"}, http.StatusOK, "is neither a branch nor a tag"},
+		"a deleted branch":                   {"push", map[string]any{"deleted": true, "after": zeros, "head_commit": nil}, http.StatusOK, `"main" was deleted`},
+		"a branch that no stage names":       {"push", map[string]any{"ref": "refs/heads/feature"}, http.StatusOK, `no stage names "feature"`},
+		"a repository that no pipeline has":  {"push", map[string]any{"repository.clone_url": "https://github.com/o/r.git", "repository.full_name": "o/r"}, http.StatusOK, `no pipeline in gravity.yaml has repository "o/r"`},
+		"a fork":                             {"push", map[string]any{"repository.fork": true, "repository.clone_url": "https://github.com/x/Hello-World.git"}, http.StatusOK, "is a fork"},
+		"another host with the same path":    {"push", map[string]any{"repository.clone_url": "https://github.example.com/octocat/Hello-World.git"}, http.StatusOK, "no pipeline"},
+		"a full name that is another's lies": {"push", map[string]any{"repository.clone_url": "https://github.com/x/y.git"}, http.StatusOK, "no pipeline"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			file := "push.json"
@@ -267,8 +286,6 @@ func TestAMalformedPushIsRefused(t *testing.T) {
 		})
 	}
 	for name, change := range map[string]func(*http.Request){
-		"no content type":      func(r *http.Request) { r.Header.Del("Content-Type") },
-		"another content type": func(r *http.Request) { r.Header.Set("Content-Type", "text/xml") },
 		"no delivery ID":       func(r *http.Request) { r.Header.Del("X-GitHub-Delivery") },
 		"a delivery ID of any": func(r *http.Request) { r.Header.Set("X-GitHub-Delivery", "a b") },
 		"no form, said to be":  func(r *http.Request) { r.Header.Set("Content-Type", "application/x-www-form-urlencoded") },
@@ -327,7 +344,7 @@ func TestARunThatCannotBeStartedIsSaidSoThatItCanBeDeliveredAgain(t *testing.T) 
 
 			runs.fails = nil
 			code, answer = send(t, receiver, request("push", sample(t, "push.json", nil)))
-			require.Equal(t, http.StatusOK, code)
+			require.Equal(t, http.StatusAccepted, code)
 			require.Equal(t, StatusStarted, answer.Status)
 			require.Len(t, runs.started, 2)
 		})
@@ -338,13 +355,13 @@ func TestASenderThatHangsUpDoesNotStopARunFromStarting(t *testing.T) {
 	ctx, hangUp := context.WithCancel(t.Context())
 	hangUp()
 	receiver := receiver(&runs{})
-	receiver.Start = func(ctx context.Context, p delivery.Pipeline, r delivery.Revision, _ string) (Started, error) {
+	receiver.Start = func(ctx context.Context, start Start) (Started, error) {
 		deadline, bounded := ctx.Deadline()
 		require.True(t, bounded && !deadline.IsZero())
-		return Started{RunID: delivery.RunID(p.Name, r.SHA)}, ctx.Err()
+		return Started{RunID: delivery.RunID(start.Pipeline.Name, start.Revision.SHA)}, ctx.Err()
 	}
 	code, _ := send(t, receiver, request("push", sample(t, "push.json", nil)).WithContext(ctx))
-	require.Equal(t, http.StatusOK, code)
+	require.Equal(t, http.StatusAccepted, code)
 }
 
 func TestOneLineIsLoggedWithoutBodyOrSignature(t *testing.T) {

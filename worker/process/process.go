@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/worker"
 
 	"gravity/activities"
@@ -57,6 +58,10 @@ type Options struct {
 	CommandsAsWorker bool
 	// ContainerEngine is the program that starts containers. Default: docker.
 	ContainerEngine string
+	// DataConverter reads what is stored encrypted; nil where nothing is.
+	DataConverter converter.DataConverter
+	// Notices are the credentials by which other receivers are told.
+	Notices Notices
 	// LocalRepositories lets pipelines name repositories by path, for the embedded stack alone.
 	LocalRepositories bool
 	// Versioning is set where the fleet uses Worker Versioning.
@@ -93,7 +98,7 @@ func Start(o Options) (*Process, error) {
 	}
 	p := &Process{
 		workers: []worker.Worker{
-			o.workflowWorker(), o.platformWorker(platform, provisioner, build.Store, probes), checkouts, o.hostWorker(build), o.gitHubWorker(),
+			o.workflowWorker(), o.platformWorker(platform, provisioner, build.Store, probes), checkouts, o.hostWorker(build), o.gitHubWorker(platform),
 		},
 		sweeper: sweep(build.Workspaces, o.Log),
 	}
@@ -132,6 +137,7 @@ func (o Options) workflowWorker() worker.Worker {
 	workflows.Register(w)
 	w.RegisterActivity(&activities.Environments{Temporal: o.Temporal})
 	w.RegisterActivity(&activities.Freezes{Temporal: o.Temporal})
+	w.RegisterActivity(&activities.Runs{Temporal: o.Temporal, Begin: o.begin})
 	return w
 }
 

@@ -12,6 +12,7 @@ import (
 type Repository struct {
 	Branches      map[string]string // name: head
 	Tags          map[string]string // name: commit
+	Annotated     map[string]string // name: commit, of tags that are objects of their own
 	Commits       map[string]Commit
 	Pulls         map[int]Pull
 	Collaborators map[string]string // login: permission
@@ -21,6 +22,8 @@ type Repository struct {
 	Comments      []*Comment
 	Reactions     []Reaction
 	Deliveries    []*github.HookDelivery
+	// Forbidden are routes below the repository, such as /check-runs, to which nothing may be written.
+	Forbidden []string
 }
 
 // Commit is what a comparison and a look at a commit show.
@@ -31,8 +34,9 @@ type Commit struct {
 
 // Pull is a pull request.
 type Pull struct {
-	HeadRef, HeadSHA, HeadRepository string
-	Closed                           bool
+	HeadRef, HeadSHA, HeadRepository, BaseRef string
+	Closed                                    bool
+	MergeSHA                                  string // set when it was merged
 }
 
 // Status is a commit status, in the order of coming.
@@ -67,7 +71,7 @@ func (s *Server) Change(fullName string, change func(*Repository)) {
 	r := s.repositories[fullName]
 	if r == nil {
 		r = &Repository{
-			Branches: map[string]string{}, Tags: map[string]string{}, Commits: map[string]Commit{},
+			Branches: map[string]string{}, Tags: map[string]string{}, Annotated: map[string]string{}, Commits: map[string]Commit{},
 			Pulls: map[int]Pull{}, Collaborators: map[string]string{},
 		}
 		s.repositories[fullName] = r

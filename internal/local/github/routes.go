@@ -36,6 +36,9 @@ func (s *Server) in(routes *http.ServeMux, method, path string, answer func(*Rep
 		if repository == nil {
 			return 0, nil
 		}
+		if r.Method != http.MethodGet && slices.Contains(repository.Forbidden, path) {
+			return http.StatusForbidden, object{"message": "Resource not accessible by integration"}
+		}
 		return answer(repository, r, body)
 	})
 }
@@ -80,11 +83,21 @@ func (s *Server) commits(routes *http.ServeMux) {
 		sha := repository.Branches[strings.TrimPrefix(ref, "heads/")]
 		if tag, isTag := strings.CutPrefix(ref, "tags/"); isTag {
 			sha = repository.Tags[tag]
+			if repository.Annotated[tag] != "" {
+				return http.StatusOK, object{"ref": "refs/" + ref, "object": object{"type": "tag", "sha": "tag-" + tag}}
+			}
 		}
 		if sha == "" {
 			return 0, nil
 		}
 		return http.StatusOK, object{"ref": "refs/" + ref, "object": object{"type": "commit", "sha": sha}}
+	})
+	s.in(routes, "GET", "/git/tags/{sha}", func(repository *Repository, r *http.Request, _ []byte) (int, any) {
+		sha := repository.Annotated[strings.TrimPrefix(r.PathValue("sha"), "tag-")]
+		if sha == "" {
+			return 0, nil
+		}
+		return http.StatusOK, object{"object": object{"type": "commit", "sha": sha}}
 	})
 	s.in(routes, "GET", "/commits/{ref}", func(repository *Repository, r *http.Request, _ []byte) (int, any) {
 		sha := r.PathValue("ref")
@@ -105,7 +118,7 @@ func (s *Server) commits(routes *http.ServeMux) {
 	s.in(routes, "GET", "/commits/{ref}/pulls", func(repository *Repository, r *http.Request, _ []byte) (int, any) {
 		pulls := []object{}
 		for number, pull := range repository.Pulls {
-			if pull.HeadSHA == r.PathValue("ref") {
+			if pull.HeadSHA == r.PathValue("ref") || pull.MergeSHA == r.PathValue("ref") {
 				pulls = append(pulls, describePull(number, pull))
 			}
 		}
@@ -141,10 +154,15 @@ func describePull(number int, pull Pull) object {
 	if pull.Closed {
 		state = "closed"
 	}
-	return object{
-		"number": number, "state": state,
+	described := object{
+		"number": number, "state": state, "merged": pull.MergeSHA != "", "merge_commit_sha": pull.MergeSHA,
+		"base": object{"ref": pull.BaseRef},
 		"head": object{"ref": pull.HeadRef, "sha": pull.HeadSHA, "repo": object{"full_name": pull.HeadRepository}},
 	}
+	if pull.HeadRepository == "" {
+		described["head"].(object)["repo"] = nil
+	}
+	return described
 }
 
 // nextPage hands the address of the next page to where the answer is written.
@@ -287,14 +305,23 @@ func (s *Server) checkRuns(routes *http.ServeMux) {
 }
 
 func (s *Server) comments(routes *http.ServeMux) {
-	s.in(routes, "GET", "/issues/{number}/comments", func(repository *Repository, r *http.Request, _ []byte) (int, any) {
-		found := []github.IssueComment{}
+	// One pattern for /issues/{number}/comments and /issues/comments/{id}, which a mux takes for the same.
+	s.in(routes, "GET", "/issues/{first}/{second}", func(repository *Repository, r *http.Request, _ []byte) (int, any) {
+		if r.PathValue("first") != "comments" {
+			found := []github.IssueComment{}
+			for _, comment := range repository.Comments {
+				if strconv.Itoa(comment.Issue) == r.PathValue("first") {
+					found = append(found, comment.IssueComment)
+				}
+			}
+			return http.StatusOK, page(found, r)
+		}
 		for _, comment := range repository.Comments {
-			if strconv.Itoa(comment.Issue) == r.PathValue("number") {
-				found = append(found, comment.IssueComment)
+			if strconv.FormatInt(comment.GetID(), 10) == r.PathValue("second") {
+				return http.StatusOK, comment.IssueComment
 			}
 		}
-		return http.StatusOK, page(found, r)
+		return 0, nil
 	})
 	s.in(routes, "POST", "/issues/{number}/comments", func(repository *Repository, r *http.Request, body []byte) (int, any) {
 		number, _ := strconv.Atoi(r.PathValue("number"))

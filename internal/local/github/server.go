@@ -13,6 +13,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strconv"
 	"strings"
 	"sync"
@@ -153,29 +154,41 @@ func (s *Server) handle(routes *http.ServeMux, route string, answer func(*http.R
 			return
 		}
 		r.Body = io.NopCloser(bytes.NewReader(body))
-		lost, done := s.admit(w, r, route)
-		if done {
-			return
+		s.enter(r)
+		held := httptest.NewRecorder() // whoever has the answer may send the next request at once
+		s.serve(held, r, route, body, answer)
+		s.leave(r)
+		for name, values := range held.Header() {
+			w.Header()[name] = values
 		}
-		defer s.left(r)
-		s.mutex.Lock()
-		code, document := answer(r, body)
-		var encoded []byte
-		if document != nil { // while it cannot change
-			encoded, err = json.Marshal(document)
-		}
-		s.mutex.Unlock()
-		switch {
-		case err != nil:
-			fail(w, http.StatusInternalServerError, err.Error())
-		case lost:
-			fail(w, http.StatusBadGateway, "Server Error")
-		case document == nil && code == 0:
-			fail(w, http.StatusNotFound, "Not Found")
-		default:
-			s.write(w, r, code, encoded)
-		}
+		w.WriteHeader(held.Code)
+		_, _ = w.Write(held.Body.Bytes())
 	})
+}
+
+func (s *Server) serve(w http.ResponseWriter, r *http.Request, route string, body []byte, answer func(*http.Request, []byte) (int, any)) {
+	lost, done := s.admit(w, r, route)
+	if done {
+		return
+	}
+	s.mutex.Lock()
+	code, document := answer(r, body)
+	var encoded []byte
+	var err error
+	if document != nil { // while it cannot change
+		encoded, err = json.Marshal(document)
+	}
+	s.mutex.Unlock()
+	switch {
+	case err != nil:
+		fail(w, http.StatusInternalServerError, err.Error())
+	case lost:
+		fail(w, http.StatusBadGateway, "Server Error")
+	case document == nil && code == 0:
+		fail(w, http.StatusNotFound, "Not Found")
+	default:
+		s.write(w, r, code, encoded)
+	}
 }
 
 // write answers, with 304 where the client has it already.
@@ -251,20 +264,28 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request, route string) (lo
 		w.Header().Set("X-RateLimit-Remaining", strconv.Itoa(max(0, f.Quota-s.spent)))
 		w.Header().Set("X-RateLimit-Reset", strconv.FormatInt(f.Reset.Unix(), 10))
 	}
-	if write {
-		if s.writing++; s.writing > 1 {
-			s.overlaps++
-		}
-	}
 	return f.LoseEvery > 0 && s.requests%f.LoseEvery == 0, false
 }
 
-func (s *Server) left(r *http.Request) {
-	if r.Method != http.MethodGet {
-		s.mutex.Lock()
-		s.writing--
-		s.mutex.Unlock()
+// enter and leave are around every request; they notice writes at the same time.
+func (s *Server) enter(r *http.Request) {
+	if r.Method == http.MethodGet {
+		return
 	}
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	if s.writing++; s.writing > 1 {
+		s.overlaps++
+	}
+}
+
+func (s *Server) leave(r *http.Request) {
+	if r.Method == http.MethodGet {
+		return
+	}
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	s.writing--
 }
 
 // id numbers everything. The lock is held.

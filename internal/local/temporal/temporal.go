@@ -170,7 +170,9 @@ func (s *Server) arguments() []string {
 		arguments = append(arguments, "--ui-port", strconv.Itoa(s.uiPort))
 	}
 	if s.options.DataDir != "" {
-		arguments = append(arguments, "--db-filename", s.database())
+		// A write-ahead log, synced at checkpoints: a process that dies loses nothing by that, a machine that loses
+		// its power at most the last moments, and starting a workflow takes a quarter of the time.
+		arguments = append(arguments, "--db-filename", s.database(), "--sqlite-pragma", "journal_mode=wal", "--sqlite-pragma", "synchronous=1")
 	}
 	for name, kind := range s.options.SearchAttributes {
 		// They count for a namespace that is created now; prepareNamespace does the rest.

@@ -55,7 +55,7 @@ var Load = sync.OnceValues(func() (*Checker, error) {
 
 // Check answers with what is wrong: a route that there is not, a parameter or a body out of shape.
 func (c *Checker) Check(request *http.Request) error {
-	route, parameters, err := c.router.FindRoute(request)
+	route, parameters, err := c.router.FindRoute(foldRef(request))
 	if err != nil {
 		return fmt.Errorf("GitHub has no such route: %w", err)
 	}
@@ -67,6 +67,18 @@ func (c *Checker) Check(request *http.Request) error {
 		return err
 	}
 	return knownQuery(request, route)
+}
+
+// foldRef takes the slashes out of a ref in a path: GitHub takes refs as they are, which a description of
+// paths cannot say.
+func foldRef(request *http.Request) *http.Request {
+	before, ref, found := strings.Cut(request.URL.Path, "/git/ref/")
+	if !found {
+		return request
+	}
+	folded := request.Clone(request.Context())
+	folded.URL.Path = before + "/git/ref/" + strings.ReplaceAll(ref, "/", "-")
+	return folded
 }
 
 // knownQuery finds query parameters that the description does not have: GitHub would ignore them.

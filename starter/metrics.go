@@ -1,0 +1,60 @@
+package main
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"gravity/internal/webhook"
+)
+
+// metricsPath is where Prometheus finds the receiver's metrics, on a listener of their own.
+const metricsPath = "/metrics"
+
+// metrics count what the receiver is sent and what it answers.
+type metrics struct {
+	registry *prometheus.Registry
+	requests *prometheus.CounterVec
+	duration *prometheus.HistogramVec
+	reloads  *prometheus.CounterVec
+}
+
+func newMetrics() *metrics {
+	m := &metrics{
+		registry: prometheus.NewRegistry(),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "gravity_webhook_requests_total", Help: "Requests to the webhook, by event, outcome and status code.",
+		}, []string{"event", "outcome", "code"}),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "gravity_webhook_duration_seconds", Help: "Time from a request's header to its answer.",
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
+		}, []string{"event"}),
+		reloads: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "gravity_configuration_reloads_total", Help: "Times that the configuration was read anew, by whether it was right.",
+		}, []string{"right"}),
+	}
+	m.registry.MustRegister(m.requests, m.duration, m.reloads,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+// observe counts a request.
+func (m *metrics) observe(o webhook.Observation) {
+	m.requests.WithLabelValues(o.Event, string(o.Status), strconv.Itoa(o.Code)).Inc()
+	m.duration.WithLabelValues(o.Event).Observe(o.Took.Seconds())
+}
+
+func (m *metrics) reloaded(err error) {
+	m.reloads.WithLabelValues(strconv.FormatBool(err == nil)).Inc()
+}
+
+// server serves the metrics.
+func (m *metrics) server() *http.Server {
+	routes := http.NewServeMux()
+	routes.Handle("GET "+metricsPath, promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry}))
+	return &http.Server{Handler: routes, ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 20 * time.Second, MaxHeaderBytes: 16 << 10}
+}
