@@ -212,11 +212,11 @@ func TestTheReceiverStartsNothingForWhatIsNotASignedPushOfABranchThatAStageNames
 	}{
 		"unsigned":                     {"push", push("refs/heads/main", ""), nil, http.StatusUnauthorized, "X-Hub-Signature-256"},
 		"signed with another secret":   {"push", push("refs/heads/main", ""), []byte("other"), http.StatusUnauthorized, "signature"},
-		"no push":                      {"release", `{}`, secret, http.StatusAccepted, "only pushes"},
-		"a branch that no stage names": {"push", push("refs/heads/idea", ""), secret, http.StatusAccepted, "idea"},
-		"a deleted branch":             {"push", push("refs/heads/main", `,"deleted":true`), secret, http.StatusAccepted, "deleted"},
-		"a tag":                        {"push", push("refs/tags/v1", ""), secret, http.StatusAccepted, "not a branch"},
-		"another repository":           {"push", strings.ReplaceAll(push("refs/heads/main", ""), "example", "other"), secret, http.StatusAccepted, "no pipeline"},
+		"an event of no meaning":       {"star", `{}`, secret, http.StatusOK, "means nothing"},
+		"a branch that no stage names": {"push", push("refs/heads/idea", ""), secret, http.StatusOK, "idea"},
+		"a deleted branch":             {"push", push("refs/heads/main", `,"deleted":true`), secret, http.StatusOK, "deleted"},
+		"a tag that no stage names":    {"push", push("refs/tags/v1", ""), secret, http.StatusOK, "no stage names"},
+		"another repository":           {"push", strings.ReplaceAll(push("refs/heads/main", ""), "example", "other"), secret, http.StatusOK, "no pipeline"},
 	} {
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, w.receiver, strings.NewReader(c.body))
 		require.NoError(t, err)
