@@ -2,6 +2,8 @@ package workflows
 
 import (
 	"errors"
+	"slices"
+	"sync"
 
 	"github.com/stretchr/testify/mock"
 	"go.temporal.io/sdk/workflow"
@@ -17,9 +19,14 @@ func notified() PipelineInput {
 
 // heard lets the Telling workflow be one that ends at once, so that each notice has to start it anew.
 func (s *pipelineSuite) heard() *[]delivery.Notice {
+	var mu sync.Mutex
 	var notices []delivery.Notice
 	s.env.OnWorkflow(TellingWorkflow, mock.Anything, mock.Anything).Return(func(_ workflow.Context, input TellingInput) (TellingResult, error) {
+		mu.Lock()
+		defer mu.Unlock()
 		notices = append(notices, input.First)
+		// The test environment runs children side by side, whichever was started first.
+		slices.SortFunc(notices, func(a, b delivery.Notice) int { return a.Number - b.Number })
 		return TellingResult{}, nil
 	})
 	return &notices
