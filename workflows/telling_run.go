@@ -92,6 +92,9 @@ func (r *run) notice(ctx workflow.Context, number int) delivery.Notice {
 		Revision: s.Revision, Version: s.Version, State: string(s.State), Ended: s.State.Ended(), Detail: delivery.Clip(s.Detail, 1000),
 		Build: string(s.Build), StartedAt: s.StartedAt, At: workflow.Now(ctx),
 	}
+	if s.Tests != nil {
+		n.FailedTests, n.FlakyTests = toldTests(s.Tests.FailedTests), toldTests(s.Tests.FlakyTests)
+	}
 	if n.Ended {
 		n.Output = delivery.Clip(s.Output[max(0, len(s.Output)-maxNoticeOutput):], maxNoticeOutput)
 	}
@@ -106,4 +109,23 @@ func (r *run) notice(ctx workflow.Context, number int) delivery.Notice {
 		n.Stages = append(n.Stages, told)
 	}
 	return n
+}
+
+// maxToldTests bounds the tests that are told, and maxToldMessage what each says, in bytes: a check at GitHub takes
+// 50 annotations, and the whole notice travels as one payload.
+const (
+	maxToldTests   = 20
+	maxToldMessage = 500
+)
+
+func toldTests(tests []NamedTest) []delivery.NoticeTest {
+	var told []delivery.NoticeTest
+	for _, test := range tests[:min(len(tests), maxToldTests)] {
+		name := test.Name
+		if test.Job != "" {
+			name += " (" + test.Job + ")"
+		}
+		told = append(told, delivery.NoticeTest{Name: delivery.Clip(name, maxToldMessage), Message: delivery.Clip(test.Message, maxToldMessage)})
+	}
+	return told
 }

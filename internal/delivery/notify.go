@@ -56,9 +56,18 @@ type Notice struct {
 	Build  string        `json:"build"`
 	Stages []NoticeStage `json:"stages"`
 	// Output is the end of what a command that failed had printed.
-	Output    string    `json:"output,omitempty"`
-	StartedAt time.Time `json:"startedAt"`
-	At        time.Time `json:"at"`
+	Output string `json:"output,omitempty"`
+	// FailedTests are those that the test's reports name, and FlakyTests those that passed only when they were tried again.
+	FailedTests []NoticeTest `json:"failedTests,omitempty"`
+	FlakyTests  []NoticeTest `json:"flakyTests,omitempty"`
+	StartedAt   time.Time    `json:"startedAt"`
+	At          time.Time    `json:"at"`
+}
+
+// NoticeTest is a test that failed.
+type NoticeTest struct {
+	Name    string `json:"name"`
+	Message string `json:"message,omitempty"`
 }
 
 // NoticeStage is one stage of a Notice.

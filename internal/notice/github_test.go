@@ -257,6 +257,13 @@ func TestFailedTestsAreAnnotatedWhereTheyAre(t *testing.T) {
 		{Path: "services/hello/moon_test.go", Line: 12, Title: "TestMoon", Message: "the moon is missing"},
 		{Path: "services/hello/web/app.ts", Line: 7, Title: "TestMoon", Message: "error TS2304: no such name"},
 	}, found)
+	n.FailedTests = []delivery.NoticeTest{{Name: "hello.TestMoon"}, {Name: "hello.TestSun", Message: "too bright"}}
+	n.FlakyTests = []delivery.NoticeTest{{Name: "hello.TestRain"}}
+	require.Equal(t, []github.Annotation{
+		{Path: "services/hello", Title: "failed: hello.TestSun", Message: "too bright"},
+		{Path: "services/hello", Title: "flaky: hello.TestRain", Message: "passed when it was tried again"},
+	}, annotations(n)[2:], "what the output has given a place is not said twice")
+	n.FailedTests, n.FlakyTests = nil, nil
 	n.Output = strings.Repeat("a_test.go:1: x\n", 200)
 	server, receiver := gitHub(t)
 	message := story(server.CloneURL(full))[0]

@@ -1,9 +1,11 @@
 package notice
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -100,6 +102,7 @@ func annotations(n delivery.Notice) []github.Annotation {
 		number, _ := strconv.Atoi(parts[2])
 		found = append(found, github.Annotation{Path: path.Join(n.Path, parts[1]), Line: number, Title: heading, Message: parts[3]})
 	}
+	found = append(found, named(n, found)...)
 	for _, stage := range n.Stages {
 		if stage.State == delivery.NoticeSucceeded || stage.State == delivery.NoticePending || !n.Ended {
 			continue
@@ -109,6 +112,21 @@ func annotations(n delivery.Notice) []github.Annotation {
 	}
 	if len(found) == 0 && n.Ended && n.State != delivery.NoticeSucceeded {
 		found = append(found, github.Annotation{Path: wholePath(n.Path), Title: "build: " + n.State, Message: n.Detail})
+	}
+	return found
+}
+
+// named are the tests that the reports name, at the pipeline's folder: those that failed, as far as the output
+// has not given them a place, and those that were flaky.
+func named(n delivery.Notice, placed []github.Annotation) []github.Annotation {
+	var found []github.Annotation
+	for _, test := range n.FailedTests {
+		if !slices.ContainsFunc(placed, func(a github.Annotation) bool { return strings.HasSuffix(test.Name, a.Title) }) {
+			found = append(found, github.Annotation{Path: wholePath(n.Path), Title: "failed: " + test.Name, Message: cmp.Or(test.Message, "failed")})
+		}
+	}
+	for _, test := range n.FlakyTests {
+		found = append(found, github.Annotation{Path: wholePath(n.Path), Title: "flaky: " + test.Name, Message: cmp.Or(test.Message, "passed when it was tried again")})
 	}
 	return found
 }

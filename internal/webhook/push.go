@@ -30,7 +30,9 @@ type headCommit struct {
 	ID      string `json:"id"`
 	Message string `json:"message"`
 	Author  struct {
-		Name string `json:"name"`
+		Name     string `json:"name"`
+		Email    string `json:"email"`
+		Username string `json:"username"`
 	} `json:"author"`
 }
 
@@ -122,7 +124,7 @@ func (p push) revision() (delivery.Revision, error) {
 	if !isCommit(p.After) {
 		return delivery.Revision{}, errors.New(`the push has no full commit hash in "after"`)
 	}
-	revision := delivery.Revision{SHA: p.After, Ref: p.Ref}
+	revision := delivery.Revision{SHA: p.After, Ref: p.Ref, People: delivery.People(p.Sender.Login)}
 	if p.HeadCommit == nil {
 		return revision, nil
 	}
@@ -130,7 +132,9 @@ func (p push) revision() (delivery.Revision, error) {
 		return delivery.Revision{}, errors.New(`the push's "head_commit" is not its "after"`)
 	}
 	revision.Message = delivery.FirstLine(p.HeadCommit.Message)
-	revision.Author = delivery.FirstLine(p.HeadCommit.Author.Name)
+	author := p.HeadCommit.Author
+	revision.Author = delivery.FirstLine(author.Name)
+	revision.People = delivery.People(p.Sender.Login, author.Username, author.Email)
 	return revision, nil
 }
 

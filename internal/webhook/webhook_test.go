@@ -140,7 +140,7 @@ func TestAPushStartsARunOfEveryPipelineOfItsRepository(t *testing.T) {
 		{Pipeline: "hello", Run: "run/hello/" + sha, URL: "http://127.0.0.1:8233/run/hello/" + sha},
 		{Pipeline: "docs", Run: "run/docs/" + sha, URL: "http://127.0.0.1:8233/run/docs/" + sha},
 	}, answer.Runs)
-	require.Equal(t, delivery.Revision{SHA: sha, Ref: "refs/heads/main", Author: "The Octocat", Message: "Say hello to the world"}, runs.revisions[0])
+	require.Equal(t, delivery.Revision{SHA: sha, Ref: "refs/heads/main", Author: "The Octocat", People: []string{"octocat", "octocat@users.noreply.github.com"}, Message: "Say hello to the world"}, runs.revisions[0])
 }
 
 func TestTheSameDeliveryFiveTimesStartsOneRun(t *testing.T) {
