@@ -27,6 +27,7 @@ type deployFlags struct {
 	speed       int
 	deployments int
 	pushes      int
+	bakes       int
 }
 
 func deployCommand() *cobra.Command {
@@ -40,6 +41,7 @@ func deployCommand() *cobra.Command {
 	flags.IntVar(&f.speed, "speed", 5, "how many times as fast as on AWS the platform and the worker's looks go; 1 takes three quarters of an hour")
 	flags.IntVar(&f.deployments, "deployments", 3, "how many deployments are watched, after the first one")
 	flags.IntVar(&f.pushes, "pushes", 5, "how many pushes are measured; 0 leaves them out")
+	flags.IntVar(&f.bakes, "bakes", 3, "how many bakes are measured; 0 leaves them out")
 	return command
 }
 
@@ -59,7 +61,15 @@ func (f *deployFlags) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return report(os.Stdout, f.output, append(measures, watched...))
+	measures = append(measures, watched...)
+	if f.bakes > 0 {
+		taken, err := f.measureBakes(ctx)
+		if err != nil {
+			return err
+		}
+		measures = append(measures, taken...)
+	}
+	return report(os.Stdout, f.output, measures)
 }
 
 const environment = "shop-production"
