@@ -271,8 +271,9 @@ func (p *pendingLogs) begin(ctx context.Context, c *Client, o delivery.Observati
 		return
 	}
 	ctx, p.cancel = context.WithTimeout(ctx, logPatience)
-	p.lines = make(chan []string, 1)
-	go func() { p.lines <- c.tails(ctx, o.ID, o.Instances) }()
+	lines := make(chan []string, 1) // that of this goroutine, also when stop has forgotten it
+	p.lines = lines
+	go func() { lines <- c.tails(ctx, o.ID, o.Instances) }()
 }
 
 // soFar is what came until now.
