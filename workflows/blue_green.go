@@ -247,7 +247,7 @@ func (b *blueGreen) swapBack(ctx workflow.Context, result delivery.Result, pair 
 	switch {
 	case pair.New.VersionLabel != b.wanted().Label:
 		// Others' work is not rolled back.
-		result.Outcome, result.LeftOn = delivery.OutcomeUntouched, b.found.VersionLabel
+		result.Outcome = delivery.OutcomeUntouched
 		result.Reason += fmt.Sprintf("; somebody brought %s to %s meanwhile, and both environments are left as they are", pair.New.Name, pair.New.VersionLabel)
 		return result
 	case good == nil:
