@@ -14,6 +14,12 @@ const (
 	// changeParallelTestsAndCaches: the jobs of a test's matrix run side by side, each in a workspace of
 	// its own, and a cache that was not found is saved. Asked for only where a pipeline has either.
 	changeParallelTestsAndCaches = "parallel-tests-and-caches"
+	// changeLastOfPairIsKept: what was made beside an environment that somebody ends is not ended as well. Asked
+	// for only then.
+	changeLastOfPairIsKept = "last-of-pair-is-kept"
+	// changeSwapByHandIsNoSuccess: that users were brought back by hand shows when the old environment is to be
+	// ended, and the deployment is then taken back. Asked for only then.
+	changeSwapByHandIsNoSuccess = "swap-by-hand-is-no-success"
 )
 
 // changed reports whether a run takes part in a change: those that began before it do not.
