@@ -261,6 +261,12 @@ func failures() []failure {
 		{name: "somebody deploys by hand", version: "good", moments: []moment{inHealth}, happen: somebodyDeploys(byHand),
 			promise: always(takenBack.after(2, 3)),
 			pair:    onPair(untouched.on(byHand).begun(lab.Changes{Made: 1, Ended: 1, Updated: 1}))}, // on the live one
+		{name: "swap never ends", version: "good", pairMoments: []moment{atSwap},
+			happen: suffer(func(*story) aws.Faults { return aws.Faults{NeverEnd: []string{environment}} }),
+			pair:   onPair(attention.on(oldLabel).begun(lab.Changes{Made: 1}))}, // users have the old one, and it takes no change
+		{name: "swap takes an hour", version: "good", pairMoments: []moment{atSwap},
+			happen: passing(aws.Faults{NeverEnd: []string{environment}}, time.Hour),
+			pair:   onPair(takenBack.begun(lab.Changes{Made: 1, Swapped: 2, Ended: 1}))}, // it came after it was given up
 		{name: "somebody deploys by hand beside", version: "good", pairMoments: []moment{inHealth},
 			happen: func(s *story, _ workflow.Context) {
 				require.NoError(s, s.region.Server.ManualChange(s.updated(), byHand))
@@ -419,7 +425,7 @@ func TestWhateverGoesWrongWheneverItDoesTheEnvironmentEndsAsPromised(t *testing.
 		}
 	})
 	t.Logf("%d cases, %d requests of users, %s of the platform's time in %s", cases, requests.Load(), time.Duration(hours.Load()).Round(time.Minute), time.Since(began).Round(time.Second))
-	require.GreaterOrEqual(t, cases, 200)
+	require.GreaterOrEqual(t, cases, 450)
 	require.Positive(t, requests.Load())
 }
 
