@@ -294,7 +294,7 @@ func (d *deployment) told(phase Phase) bool {
 	switch phase {
 	case PhasePrecheck, PhaseUpdate, PhaseHealth, PhaseVerify:
 		return !d.input.Terse
-	case PhaseBake, PhaseSwap, PhaseRetire, PhaseRollback, PhaseEnded:
+	case PhaseBake, PhaseRollback, PhaseEnded:
 		return true
 	}
 	return true

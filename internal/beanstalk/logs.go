@@ -271,7 +271,7 @@ func (p *pendingLogs) begin(ctx context.Context, c *Client, o delivery.Observati
 		return
 	}
 	ctx, p.cancel = context.WithTimeout(ctx, logPatience)
-	lines := make(chan []string, 1) // that of this goroutine, also when stop has forgotten it
+	lines := make(chan []string, 1) // its own: by the time they come, others may be asked for
 	p.lines = lines
 	go func() { lines <- c.tails(ctx, o.ID, o.Instances) }()
 }
