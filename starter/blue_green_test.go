@@ -185,6 +185,42 @@ func TestBlueGreenAbortedAfterTheSwapSwapsBack(t *testing.T) {
 	answered()
 }
 
+func TestBlueGreenWhoseUsersSomebodyMovedBackIsNoSuccess(t *testing.T) {
+	w := newPairWorld(t, func(o *stackOptions) { o.Worker.Drain = 5 * time.Second })
+	first := w.first()
+	address := w.observe(blue).Address
+	answered := w.load()
+	before := w.changes()
+	runID := w.push("a change that somebody sees through", goodChange)
+	w.eventually("users have the new environment", func() bool { return w.pending("Retire") })
+	_, err := elasticbeanstalk.NewFromConfig(w.platform.Config()).SwapEnvironmentCNAMEs(t.Context(), &elasticbeanstalk.SwapEnvironmentCNAMEsInput{
+		SourceEnvironmentName: sdk.String(blue), DestinationEnvironmentName: sdk.String(green),
+	})
+	require.NoError(t, err)
+	failed := w.ended(runID)
+	require.Equal(t, workflows.StateFailed, failed.State, failed.Detail)
+	require.Contains(t, failed.Stages[0].Detail, "to which somebody moved its users back")
+	require.Equal(t, onceEach(2), w.since(before))
+	w.alone(green, first.Version, address)
+	w.record(delivery.DeploymentID("site", blue, 2), "Deployment", "blue-green-swapped-by-hand")
+	answered()
+}
+
+func TestBlueGreenKeepsTheNewEnvironmentWhenSomebodyEndsTheLiveOne(t *testing.T) {
+	w := newPairWorld(t, slowly)
+	w.first()
+	runID := w.push("a change that is all that is left", goodChange)
+	w.eventually("its health is waited for", func() bool { return w.pending("AwaitHealth") })
+	_, err := elasticbeanstalk.NewFromConfig(w.platform.Config()).TerminateEnvironment(t.Context(), &elasticbeanstalk.TerminateEnvironmentInput{
+		EnvironmentName: sdk.String(green),
+	})
+	require.NoError(t, err)
+	left := w.ended(runID)
+	require.Equal(t, workflows.StateNeedsAttention, left.State, left.Detail)
+	require.Equal(t, []string{blue}, w.standing())
+	w.record(delivery.DeploymentID("site", blue, 2), "Deployment", "blue-green-live-ended")
+}
+
 func TestBlueGreenSwapsBackWhenTheCheckFailsAtTheUsersAddressAlone(t *testing.T) {
 	w := newPairWorld(t, nil)
 	first := w.first()

@@ -146,7 +146,8 @@ func (b *blueGreen) other(live delivery.Observation) delivery.Observation {
 }
 
 // finish ends the environment that users have left. Until that has begun an abort swaps back; afterwards the
-// deployment is done. That it could not be ended is no reason to take a good version back.
+// deployment is done. That it could not be ended is no reason to take a good version back, unless it has its
+// users again.
 func (b *blueGreen) finish(ctx workflow.Context) error {
 	if !b.making {
 		return nil
@@ -154,7 +155,7 @@ func (b *blueGreen) finish(ctx workflow.Context) error {
 	b.enter(ctx, PhaseRetire, "ends "+b.found.Name)
 	b.retiring = true
 	_, err := b.retire(ctx, b.found)
-	if b.stopped(err) {
+	if b.stopped(err) || typeOf(err) == delivery.Drift && changed(ctx, changeSwapByHandIsNoSuccess) {
 		return err
 	}
 	if err != nil {
@@ -220,6 +221,10 @@ func (b *blueGreen) settle(ctx workflow.Context) (activities.Pair, error) {
 
 // keepOld ends what was made beside the environment that users never left, and proves that they are well there.
 func (b *blueGreen) keepOld(ctx workflow.Context, result delivery.Result, old delivery.Observation) delivery.Result {
+	if b.made.ID != "" && !old.Ready() && changed(ctx, changeLastOfPairIsKept) {
+		return b.needsAttention(result, fmt.Errorf("somebody ends %s, which its users have; %s is all that is left of the pair, with %s",
+			old.Name, b.made.Name, b.wanted().Label))
+	}
 	made := b.made
 	made.Name = b.beside()
 	ended, err := b.retire(ctx, made)
@@ -236,7 +241,11 @@ func (b *blueGreen) keepOld(ctx workflow.Context, result delivery.Result, old de
 		return b.needsAttention(result, err)
 	}
 	result.Outcome = delivery.OutcomeRolledBack
-	result.Reason += fmt.Sprintf("; %s is healthy on %s, which its users never left", old.Name, good.Label)
+	where := "which its users never left"
+	if b.retiring {
+		where = "to which somebody moved its users back"
+	}
+	result.Reason += fmt.Sprintf("; %s is healthy on %s, %s", old.Name, good.Label, where)
 	return result
 }
 
@@ -247,7 +256,7 @@ func (b *blueGreen) swapBack(ctx workflow.Context, result delivery.Result, pair 
 	switch {
 	case pair.New.VersionLabel != b.wanted().Label:
 		// Others' work is not rolled back.
-		result.Outcome, result.LeftOn = delivery.OutcomeUntouched, b.found.VersionLabel
+		result.Outcome = delivery.OutcomeUntouched
 		result.Reason += fmt.Sprintf("; somebody brought %s to %s meanwhile, and both environments are left as they are", pair.New.Name, pair.New.VersionLabel)
 		return result
 	case good == nil:

@@ -248,8 +248,39 @@ func (s *blueGreenSuite) TestOthersWorkOnTheNewEnvironmentIsNotTakenBack() {
 	}
 	result := s.deploy(pairInput())
 	s.Equal(delivery.OutcomeUntouched, result.Outcome)
+	s.Equal("by-hand", result.LeftOn, "what users have now")
 	s.Contains(result.Reason, "by-hand")
 	s.NotContains(s.steps.called(), "Swap "+greenName+" "+blueName)
+}
+
+func (s *blueGreenSuite) TestWhenSomebodyEndsTheLiveEnvironmentTheOneBesideItStays() {
+	s.steps.swap = func(context.Context, activities.SwapInput) (delivery.Observation, error) {
+		s.pair.old.Status = "Terminating"
+		return delivery.Observation{}, temporal.NewNonRetryableApplicationError("no address can be moved", string(delivery.UpdateFailed), nil)
+	}
+	result := s.deploy(pairInput())
+	s.Equal(delivery.OutcomeNeedsAttention, result.Outcome)
+	s.Contains(result.Reason, greenName+" is all that is left of the pair, with "+newLabel)
+	s.NotContains(s.steps.called(), "Retire "+greenName)
+}
+
+func (s *blueGreenSuite) TestUsersThatSomebodyMovedBackAreNoSuccess() {
+	retire := s.steps.retire
+	s.steps.retire = func(ctx context.Context, in activities.RetireInput) (activities.Retired, error) {
+		if in.Name == greenName {
+			return retire(ctx, in)
+		}
+		s.pair.old.Address, s.pair.new.Address = s.pair.new.Address, s.pair.old.Address
+		return activities.Retired{}, temporal.NewNonRetryableApplicationError(blueName+" has its users", string(delivery.Drift), nil)
+	}
+	result := s.deploy(pairInput())
+	s.Equal(delivery.OutcomeRolledBack, result.Outcome, result.Reason)
+	s.Equal(delivery.Drift, result.Cause)
+	s.Equal(goodLabel, result.LeftOn)
+	s.Contains(result.Reason, "to which somebody moved its users back")
+	s.Equal(s.after(
+		"Swap "+blueName+" "+greenName, "Check site-2", "Retire "+blueName,
+		"SettlePair", "Retire "+greenName, "AwaitHealth site-1", "Check site-1"), s.steps.called())
 }
 
 func (s *blueGreenSuite) TestAnAddressThatSomebodyMovedElsewhereNeedsAPerson() {

@@ -16,6 +16,12 @@ const (
 	changeParallelTestsAndCaches = "parallel-tests-and-caches"
 	// changeTelling: a run whose pipeline has receivers starts a Telling workflow and keeps it informed.
 	changeTelling = "telling"
+	// changeLastOfPairIsKept: what was made beside an environment that somebody ends is not ended as well. Asked
+	// for only then.
+	changeLastOfPairIsKept = "last-of-pair-is-kept"
+	// changeSwapByHandIsNoSuccess: that users were brought back by hand shows when the old environment is to be
+	// ended, and the deployment is then taken back. Asked for only then.
+	changeSwapByHandIsNoSuccess = "swap-by-hand-is-no-success"
 )
 
 // changed reports whether a run takes part in a change: those that began before it do not.

@@ -285,6 +285,18 @@ func TestAnEnvironmentIsEndedOnceWhateverAnswersAreLost(t *testing.T) {
 	}
 }
 
+func TestAnEndIsToldWhenItShows(t *testing.T) {
+	p := pairOfShop(true)
+	p.lag = 3
+	ended, err := p.retire(t, retirement("e-2"))
+	require.NoError(t, err)
+	require.True(t, ended)
+	now, err := p.client().lookAt(t.Context(), Pair{Old: p.see("shop-production"), New: p.see("shop-production-green")})
+	require.NoError(t, err)
+	require.True(t, ending(now.New), "whoever looks next does not find it standing: it is %s", now.New.Status)
+	require.Equal(t, 1, p.count("TerminateEnvironment"))
+}
+
 func TestOnlyOursIsEnded(t *testing.T) {
 	for name, change := range map[string]func(*twins){
 		"there is none":                  func(p *twins) { p.named("shop-production-green").Status = types.EnvironmentStatusTerminated },

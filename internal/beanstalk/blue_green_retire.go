@@ -103,7 +103,9 @@ func (c *Client) terminate(ctx context.Context, o delivery.Observation, public s
 		if delivery.TypeOf(err) == delivery.EnvironmentBusy {
 			return now, false, nil
 		}
-		return now, err == nil, err
+		// Not before it shows: who looks for what is left beside the live one would take it for standing. An
+		// abort changes nothing any more, and has not to wait for that.
+		return now, err == nil && ctx.Err() != nil, err
 	})
 }
 

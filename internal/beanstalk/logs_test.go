@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -91,6 +92,14 @@ func TestAFailureComesWithTheEndOfTheInstancesLogs(t *testing.T) {
 		"i-1 web.stdout.log: one", "i-1 web.stdout.log: two", "i-1 web.stdout.log: three", "i-1 web.stdout.log: panic: no database",
 		"i-1 eb-engine.log: 2026/11/23 10:01:01 [ERROR] The process web ended.",
 	}, proof.Evidence, "those of the ill instance first, the application's before the platform's, and what was requested not at all")
+}
+
+func TestLogsThatNobodyNeedsAnyMoreLeaveNothingRunning(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // which fails where a goroutine is left
+		var logs pendingLogs
+		logs.begin(t.Context(), NewFromAPI(&fakeAPI{}, quick), with(onV1(), well))
+		logs.stop() // before they could be asked for
+	})
 }
 
 func TestAnUpdateThatWasTakenBackComesWithTheLogsThatThePlatformKept(t *testing.T) {

@@ -3,6 +3,7 @@ package proof
 import (
 	"context"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 
@@ -83,6 +84,11 @@ func (w *workflowOutbound) ExecuteActivity(ctx workflow.Context, step string, ar
 	options.HeartbeatTimeout = 0
 	if options.ScheduleToCloseTimeout > 0 {
 		options.StartToCloseTimeout = options.ScheduleToCloseTimeout
+	}
+	if policy := options.RetryPolicy; policy != nil && policy.MaximumAttempts == 0 {
+		endless := *policy
+		endless.MaximumAttempts = math.MaxInt32 // to the test environment, none is ten
+		options.RetryPolicy = &endless
 	}
 	ctx = workflow.WithActivityOptions(ctx, options)
 	if !options.WaitForCancellation || ctx.Err() != nil {

@@ -3,14 +3,15 @@ package proof
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
-	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/converter"
@@ -22,6 +23,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"gravity/activities"
+	"gravity/internal/alarms"
 	"gravity/internal/beanstalk"
 	"gravity/internal/delivery"
 	"gravity/internal/local/aws"
@@ -49,23 +51,41 @@ type story struct {
 	// reached reports whether the moment has come; act is what happens then, once.
 	reached func(*story) bool
 	act     func(*story, workflow.Context)
+	// also checks what a row alone promises.
+	also func(*story, delivery.Result)
+
+	// askNow asks for the next version before the first deployment has ended.
+	askNow bool
+	// later is set where the next version is asked for when the first deployment has ended, or by act.
+	later bool
 
 	acted   bool
 	actedAt time.Time
+	endedAt time.Time // when the first result came
+	asked   time.Time // when the next version was asked for
 	began   time.Time // when the deployment was asked for
 	ready   time.Time // when the update to the new version was over
 	results []delivery.Result
-	// proven is what kept the environment from being well when the first result came; updatesAtResult are the updates until then.
-	proven          string
+	// proven is what kept the users' environment from being well when the first result came, and live the label that it was on.
+	proven, live string
+	// updatesAtResult are the environment's updates until then, and changes all that was begun since the story was prepared.
 	updatesAtResult int
+	changes         lab.Changes
+	prepared        time.Time
 	status          workflows.EnvironmentStatus
 	users           users
 
 	faults sync.Mutex // held while the stand-in's faults are changed
 
 	mu    sync.Mutex
-	steps []string // that have begun
-	hold  string   // step that is held up for a moment when it begins
+	steps []begunStep
+	hold  string // step that is held up for a moment when it begins
+}
+
+// begunStep is a step that has begun.
+type begunStep struct {
+	name string
+	at   time.Time
 }
 
 // users ask for a page now and then, from the beginning of a story to the end of its deployment.
@@ -76,7 +96,7 @@ type users struct {
 
 func (s *story) begins(step string) {
 	s.mu.Lock()
-	s.steps = append(s.steps, step)
+	s.steps = append(s.steps, begunStep{step, time.Now()})
 	held := s.hold == step
 	s.mu.Unlock()
 	if held {
@@ -84,11 +104,20 @@ func (s *story) begins(step string) {
 	}
 }
 
-// begun reports whether a step has begun.
-func (s *story) begunStep(step string) bool {
+// begunStep reports whether a step has begun.
+func (s *story) begunStep(step string) bool { return len(s.begun(step)) > 0 }
+
+// begun is when a step has begun, each time.
+func (s *story) begun(step string) []time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.Contains(s.steps, step)
+	var times []time.Time
+	for _, each := range s.steps {
+		if each.name == step {
+			times = append(times, each.at)
+		}
+	}
+	return times
 }
 
 // play runs a story in the bubble that it is called in, and answers when all of it has ended.
@@ -107,11 +136,16 @@ func (s *story) play() {
 	workflows.Register(env)
 	site := activities.NewSite()
 	site.HTTP = s.region.Server.HTTPClient()
-	env.RegisterActivity(&activities.Beanstalk{Client: beanstalk.New(s.region.Server.Config(), beanstalk.DefaultPace)})
+	platform, pace := beanstalk.New(s.region.Server.Config(), beanstalk.DefaultPace), beanstalk.DefaultPace
+	watched := alarms.New(s.region.Server.Config(), pace.Slow)
+	env.RegisterActivity(&activities.Beanstalk{Client: platform, Alarms: watched})
+	env.RegisterActivity(&activities.Bake{
+		Platform: platform, Alarms: watched, Site: site, Calm: pace.Events, Hurry: pace.Fast, Attentive: pace.Slow,
+	})
 	env.RegisterActivity(site)
 	over := make(chan struct{})
 	env.RegisterActivityWithOptions(metronome(over), activity.RegisterOptions{Name: "Metronome"})
-	env.RegisterWorkflowWithOptions(s.tell(over), workflow.RegisterOptions{Name: "Story"})
+	env.RegisterWorkflowWithOptions(s.tell(env, over), workflow.RegisterOptions{Name: "Story"})
 	env.SetOnChildWorkflowCompletedListener(func(info *workflow.Info, value converter.EncodedValue, err error) {
 		if info.WorkflowType.Name == workflows.DeploymentWorkflow {
 			result := resultOf(s, value, err)
@@ -119,6 +153,7 @@ func (s *story) play() {
 			s.results = append(s.results, result)
 			s.mu.Unlock()
 			if len(s.results) == 1 {
+				s.endedAt = time.Now()
 				s.inspect(s.results[0])
 			}
 		}
@@ -141,8 +176,30 @@ func (s *story) inspect(result delivery.Result) {
 		var err error
 		s.updatesAtResult, err = s.region.Updates(environment)
 		require.NoError(s, err)
-		s.proven = s.region.WhyNotWell(environment, result.LeftOn)
+		s.changes, err = s.region.Changes(s.prepared)
+		require.NoError(s, err)
+		s.proven = s.whyNotWell(result.LeftOn)
+		if live, err := s.region.Live(s.stage); err == nil {
+			s.live = live.VersionLabel
+		}
 	})
+}
+
+// whyNotWell says what keeps the users' environment from being well on a version.
+func (s *story) whyNotWell(label string) string {
+	live, err := s.region.Live(s.stage)
+	if err != nil {
+		return err.Error()
+	}
+	return s.region.WhyNotWell(live.Name, label)
+}
+
+// updated is the name of the environment that the new version is brought to.
+func (s *story) updated() string {
+	if s.strategy == delivery.BlueGreen {
+		return delivery.Green(environment)
+	}
+	return environment
 }
 
 // queueID is the environment's workflow.
@@ -163,25 +220,30 @@ func resultOf(t require.TestingT, value converter.EncodedValue, err error) deliv
 
 // tell is the workflow around a story: it asks the environment's queue for the two deployments,
 // makes happen what is to happen, and ends the queue when they have ended.
-func (s *story) tell(over chan struct{}) func(workflow.Context) error {
+func (s *story) tell(env *testsuite.TestWorkflowEnvironment, over chan struct{}) func(workflow.Context) error {
 	return func(ctx workflow.Context) error {
 		defer close(over)
 		activityContext := workflow.WithActivityOptions(ctx, workflow.ActivityOptions{StartToCloseTimeout: 10 * patience})
 		workflow.ExecuteActivity(activityContext, "Metronome")
 		queueContext, endQueue := workflow.WithCancel(workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{WorkflowID: queueID}))
 		s.began = time.Now()
+		waiting := []workflows.QueuedRequest{{Request: s.request(1, s.new), At: s.began}}
+		if !s.later {
+			s.asked = s.began
+			waiting = append(waiting, workflows.QueuedRequest{Request: s.request(2, s.next), At: s.began})
+		}
 		queue := workflow.ExecuteChildWorkflow(queueContext, workflows.EnvironmentWorkflow, workflows.EnvironmentInput{
-			Application: lab.Application, Environment: environment, LeftOn: s.old.Label, Good: &s.old,
-			Waiting: []workflows.QueuedRequest{
-				{Request: delivery.Request{ID: "production/1", Pipeline: lab.Application, Stage: s.stage, Version: s.new}, At: s.began},
-				{Request: delivery.Request{ID: "production/2", Pipeline: lab.Application, Stage: s.stage, Version: s.next}, At: s.began},
-			},
+			Application: lab.Application, Environment: environment, LeftOn: s.old.Label, Good: &s.old, Waiting: waiting,
 		})
 		for !s.ended() {
 			if err := workflow.Sleep(ctx, tick); err != nil {
 				return err
 			}
-			s.live(ctx)
+			s.pass(ctx)
+			if s.asked.IsZero() && (s.askNow || len(s.results) > 0) {
+				s.asked = time.Now()
+				s.ask(env)
+			}
 		}
 		endQueue()
 		err := queue.Get(ctx, nil)
@@ -196,13 +258,26 @@ func (s *story) tell(over chan struct{}) func(workflow.Context) error {
 // a person and the second one waits.
 func (s *story) ended() bool {
 	if len(s.results) == 1 {
-		return s.results[0].Outcome == delivery.OutcomeNeedsAttention
+		return s.results[0].Outcome == delivery.OutcomeNeedsAttention && !s.asked.IsZero() && time.Since(s.asked) > tick
 	}
 	return len(s.results) > 1 || time.Since(s.began) > patience
 }
 
-// live is one tick.
-func (s *story) live(ctx workflow.Context) {
+// request asks for a version.
+func (s *story) request(n int, version delivery.Version) delivery.Request {
+	return delivery.Request{ID: fmt.Sprintf("production/%d", n), Pipeline: lab.Application, Stage: s.stage, Version: version}
+}
+
+// ask puts the next version into the queue, as its run does.
+func (s *story) ask(env *testsuite.TestWorkflowEnvironment) {
+	refused := func(err error) { assert.NoError(s, err, "the queue takes the next request") }
+	require.NoError(s, env.UpdateWorkflowByID(queueID, workflows.DeployUpdate, "production/2", &testsuite.TestUpdateCallback{
+		OnAccept: func() {}, OnReject: refused, OnComplete: func(_ any, err error) { refused(err) },
+	}, s.request(2, s.next)))
+}
+
+// pass is one tick.
+func (s *story) pass(ctx workflow.Context) {
 	if s.act != nil && !s.acted && s.reached(s) {
 		s.acted, s.actedAt = true, time.Now()
 		s.act(s, ctx)
@@ -228,7 +303,7 @@ func (s *story) look() {
 	}
 	var observed delivery.Observation
 	var err error
-	s.unfaulted(func() { observed, err = s.region.Look(environment) })
+	s.unfaulted(func() { observed, err = s.region.Look(s.updated()) })
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err == nil && observed.Ready() && observed.VersionLabel == s.new.Label {

@@ -254,6 +254,29 @@ func TestAnUpdateThatNeverEndsCanBeAborted(t *testing.T) {
 	assert.Equal(t, "v1", *e.VersionLabel)
 }
 
+func TestASwapThatNeverEndsMovesNoAddressUntilItMay(t *testing.T) {
+	t.Parallel()
+	s := startStepped(t)
+	s.application()
+	s.bundle("v1", map[string]string{"Procfile": "web: true"})
+	s.createStepped("blue", "v1", "Immutable")
+	before := *s.describe("blue").CNAME
+	s.createStepped("green", "v1", "Immutable")
+	s.fault(aws.Faults{NeverEnd: []string{"blue"}})
+	_, err := s.beanstalk.SwapEnvironmentCNAMEs(t.Context(), &eb.SwapEnvironmentCNAMEsInput{
+		SourceEnvironmentName: sdk.String("blue"), DestinationEnvironmentName: sdk.String("green")})
+	require.NoError(t, err)
+	s.clock.Advance(2 * time.Hour)
+	for _, name := range []string{"blue", "green"} {
+		assert.Equal(t, types.EnvironmentStatusUpdating, s.describe(name).Status, name)
+	}
+	assert.Equal(t, before, *s.describe("blue").CNAME)
+	s.fault(aws.Faults{})
+	s.clock.Advance(time.Minute)
+	assert.Equal(t, types.EnvironmentStatusReady, s.describe("blue").Status)
+	assert.Equal(t, before, *s.describe("green").CNAME)
+}
+
 func TestAManualChangeHappensBehindEveryClientsBack(t *testing.T) {
 	t.Parallel()
 	s := start(t)

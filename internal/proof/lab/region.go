@@ -172,6 +172,11 @@ func (r *Region) Look(name string) (delivery.Observation, error) {
 	return r.platform.Environment(context.Background(), Application, name)
 }
 
+// Live is one call: the environment that a stage's users have.
+func (r *Region) Live(stage delivery.Stage) (delivery.Observation, error) {
+	return r.platform.OfStage(context.Background(), Application, stage)
+}
+
 // WhyNotWell says what keeps an environment from being what a deployment claims to have proven; empty when nothing does.
 func (r *Region) WhyNotWell(name, label string) string {
 	observed, err := r.Observe(name)
@@ -211,17 +216,57 @@ func (r *Region) begun(name string) (int, error) {
 	count := 0
 	events, err := r.Events(name)
 	for _, event := range events {
-		if event.Message == "Environment update is starting." {
+		if event.Message == updateStarting {
 			count++
 		}
 	}
 	return count, err
 }
 
+// Changes are what was begun in the whole application, whoever did it.
+type Changes struct {
+	Made, Swapped, Ended, Updated int
+}
+
+// Changes counts what has begun since a moment: environments by their descriptions, which show at once, and what
+// becomes of them by the platform's events.
+func (r *Region) Changes(since time.Time) (Changes, error) {
+	var changes Changes
+	described, err := r.api.DescribeEnvironments(context.Background(), &elasticbeanstalk.DescribeEnvironmentsInput{
+		ApplicationName: sdk.String(Application), IncludeDeleted: sdk.Bool(true), IncludedDeletedBackTo: sdk.Time(since),
+	})
+	if err != nil {
+		return changes, err
+	}
+	for _, e := range described.Environments {
+		if !sdk.ToTime(e.DateCreated).Before(since) {
+			changes.Made++
+		}
+		if e.Status == types.EnvironmentStatusTerminating || e.Status == types.EnvironmentStatusTerminated {
+			changes.Ended++
+		}
+	}
+	events, err := r.events(&elasticbeanstalk.DescribeEventsInput{ApplicationName: sdk.String(Application), StartTime: sdk.Time(since)})
+	for _, event := range events {
+		switch {
+		case strings.HasPrefix(event.Message, "Swapping CNAMEs for environments "): // said once for the two
+			changes.Swapped++
+		case event.Message == updateStarting:
+			changes.Updated++
+		}
+	}
+	return changes, err
+}
+
+const updateStarting = "Environment update is starting."
+
 // Events are what the platform says of an environment, oldest first.
 func (r *Region) Events(name string) ([]delivery.Event, error) {
+	return r.events(&elasticbeanstalk.DescribeEventsInput{ApplicationName: sdk.String(Application), EnvironmentName: sdk.String(name)})
+}
+
+func (r *Region) events(in *elasticbeanstalk.DescribeEventsInput) ([]delivery.Event, error) {
 	var events []delivery.Event
-	in := &elasticbeanstalk.DescribeEventsInput{ApplicationName: sdk.String(Application), EnvironmentName: sdk.String(name)}
 	for pages := elasticbeanstalk.NewDescribeEventsPaginator(r.api, in); pages.HasMorePages(); {
 		page, err := pages.NextPage(context.Background())
 		if err != nil {
@@ -238,6 +283,14 @@ func (r *Region) Events(name string) ([]delivery.Event, error) {
 // Settled counts from now on: what somebody did before is not Gravity's.
 func (r *Region) Settled(name string) (err error) {
 	r.began[name], err = r.begun(name)
+	return err
+}
+
+// Swap begins to exchange the addresses of two environments.
+func (r *Region) Swap(one, other string) error {
+	_, err := r.api.SwapEnvironmentCNAMEs(context.Background(), &elasticbeanstalk.SwapEnvironmentCNAMEsInput{
+		SourceEnvironmentName: sdk.String(one), DestinationEnvironmentName: sdk.String(other),
+	})
 	return err
 }
 

@@ -49,8 +49,8 @@ type Faults struct {
 	LoseRequests float64 `json:"loseRequests,omitempty"`
 	// SkipRollback keeps immutable updates that failed, and ends the old instances all the same.
 	SkipRollback bool `json:"skipRollback,omitempty"`
-	// NeverEnd names the environments whose updates make no progress, until they are aborted; "*"
-	// stands for all.
+	// NeverEnd names the environments whose updates make no progress, until they are aborted, and which
+	// give their address away to no other; "*" stands for all.
 	NeverEnd []string `json:"neverEnd,omitempty"`
 	// Instances are faults of instances.
 	Instances []Instance `json:"instances,omitempty"`

@@ -130,7 +130,7 @@ func (p *Platform) advance(t *turn) bool {
 		t.u.Due = t.now.Add(current.after)
 	}
 	if !t.u.Entered {
-		if t.now.Before(t.u.Due) {
+		if t.now.Before(t.u.Due) || t.u.Plan == planSwap && t.stuck() {
 			return false
 		}
 		t.u.Entered = true
@@ -162,9 +162,9 @@ func (p *Platform) advance(t *turn) bool {
 	return true
 }
 
-// stuck tells whether the operation is to make no progress, which ends with an abort.
+// stuck tells whether the operation is to make no progress, which ends with an abort where there can be one.
 func (t *turn) stuck() bool {
-	return t.u.Deploys && !t.u.Aborted && !t.u.Failed && t.u.Plan != planLaunch && t.options.Faults.NeverEnds(t.e.Name)
+	return (t.u.Plan == planSwap || t.u.Deploys && !t.u.Aborted && !t.u.Failed && t.u.Plan != planLaunch) && t.options.Faults.NeverEnds(t.e.Name)
 }
 
 // find returns a plan's step by name (the first one when the name is empty), and the name of the
