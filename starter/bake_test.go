@@ -209,12 +209,15 @@ func (w *world) events(workflowID string) (count int, byType map[enums.EventType
 	return count, byType
 }
 
-// A plain deployment that goes well has to stay short, whatever else a stage can ask for.
+// A plain deployment that goes well has to stay short, whatever else a stage can ask for. The second one is
+// counted: what an environment's history begins with, once in fifty deployments, is not part of any.
 func TestADeploymentThatGoesWellHasFewEvents(t *testing.T) {
 	w := newWorld(t, oneStage(t, "health: {check: {path: /health}}"))
 	require.Equal(t, workflows.StateSucceeded, w.ended(w.start()).State)
-	environment, _ := w.events(delivery.EnvironmentID("site", "site-staging"))
-	deployment, byType := w.events(delivery.DeploymentID("site", "site-staging", 1))
-	t.Logf("%d events of the environment, %d of the deployment: %v", environment, deployment, byType)
-	require.LessOrEqual(t, environment+deployment, 60)
+	before, _ := w.events(delivery.EnvironmentID("site", "site-staging"))
+	require.Equal(t, workflows.StateSucceeded, w.ended(w.push("the next change", goodChange)).State)
+	after, _ := w.events(delivery.EnvironmentID("site", "site-staging"))
+	deployment, byType := w.events(delivery.DeploymentID("site", "site-staging", 2))
+	t.Logf("%d events of the environment, %d of the deployment: %v", after-before, deployment, byType)
+	require.LessOrEqual(t, after-before+deployment, 60)
 }

@@ -32,12 +32,12 @@ func (s *pipelineSuite) heard() *[]delivery.Notice {
 	return &notices
 }
 
-func (s *pipelineSuite) TestARunWithReceiversHandsOnEveryStateInOrderAndTheLastOneSurely() {
+func (s *pipelineSuite) TestARunWithReceiversHandsOnItsStatesInOrderAndTheLastOneSurely() {
 	notices := s.heard()
 	status, failure := s.run(notified())
 	s.Nil(failure)
 	s.Equal(StateSucceeded, status.State)
-	s.Greater(len(*notices), 3)
+	s.Greater(len(*notices), 1) // how many depends on how fast it changes: what is newest is sent
 	number := 0
 	for _, notice := range *notices {
 		s.Greater(notice.Number, number)
