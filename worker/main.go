@@ -58,6 +58,18 @@ func work(ctx context.Context, s settings, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	if s.metricsListen != "" {
+		m, err := newMetrics()
+		if err != nil {
+			return err
+		}
+		closeMetrics, err := m.serve(s.metricsListen, log)
+		if err != nil {
+			return err
+		}
+		defer closeMetrics()
+		options.MetricsHandler = m.handler(log)
+	}
 	temporal, err := connection.Dial(ctx, options)
 	if err != nil {
 		return err

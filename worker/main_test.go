@@ -8,6 +8,8 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -153,6 +155,45 @@ func TestAWorkerPreparesItsNamespacePollsAndEndsInOrder(t *testing.T) {
 	}
 	assert.Contains(t, log.String(), workflows.BuildQueue)
 	assert.Contains(t, log.String(), "stopping")
+
+	stderr.Reset()
+	taken := strings.TrimPrefix(server.Address(), "http://")
+	assert.Equal(t, exitFailed, run(t.Context(), []string{"--metrics-listen", taken}, &stdout, &stderr))
+	assert.Contains(t, stderr.String(), "choose another address with --metrics-listen")
+
+	ctx, stop = context.WithCancel(t.Context())
+	var seen string
+	log = &watchedLog{until: "worker started"}
+	log.seen = func() {
+		go func() {
+			defer stop()
+			seen = metricsOf(t, log.String())
+		}()
+	}
+	arguments := []string{"--directory", t.TempDir(), "--commands-as-worker", "--metrics-listen", "127.0.0.1:0"}
+	assert.Equal(t, exitStopped, run(ctx, arguments, &stdout, log), log.String())
+	assert.Contains(t, seen, `temporal_worker_start_total{`)
+	assert.Contains(t, seen, `task_queue="`+workflows.BuildQueue+`"`)
+	assert.Regexp(t, `temporal_request_latency_seconds_bucket\{.*le="0.005"\}`, seen)
+	assert.Contains(t, seen, "go_goroutines")
+}
+
+// metricsOf reads the metrics at the address that a log names.
+func metricsOf(t *testing.T, log string) string {
+	for line := range strings.Lines(log) {
+		var entry struct{ Msg, Address, Path string }
+		if json.Unmarshal([]byte(line), &entry) == nil && entry.Msg == "serving metrics" {
+			response, err := http.Get("http://" + entry.Address + entry.Path)
+			if !assert.NoError(t, err) {
+				return ""
+			}
+			defer response.Body.Close()
+			body, err := io.ReadAll(response.Body)
+			assert.NoError(t, err)
+			return string(body)
+		}
+	}
+	return ""
 }
 
 // watchedLog calls seen when a line with a text is written.

@@ -32,8 +32,10 @@ type settings struct {
 	buildID      string
 	logFormat    string
 	keysFile     string
-	github       githubSettings
-	notices      noticeSettings
+	// metricsListen is where Prometheus finds metrics; empty for nowhere.
+	metricsListen string
+	github        githubSettings
+	notices       noticeSettings
 }
 
 const help = `worker polls Temporal and runs Gravity's workflows and activities.
@@ -80,6 +82,8 @@ Flags, and the environment variables that stand for them:
   --slack-token-file PATH      file with a bot's token, scope chat:write  GRAVITY_SLACK_TOKEN_FILE
   --notify-secret-file PATH    file with what signs notices to webhooks   GRAVITY_NOTIFY_SECRET_FILE
   --web-ui URL                 Temporal's web UI, for links to runs       GRAVITY_WEB_UI
+  --metrics-listen ADDRESS     for Prometheus, such as 127.0.0.1:9465     GRAVITY_METRICS_LISTEN
+                               (default: none)
   --log-format FORMAT    json or text (default: json)                   GRAVITY_LOG_FORMAT
 
 Temporal is found as by all its tools: TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_API_KEY,
@@ -109,6 +113,7 @@ func parse(arguments []string, environment func(string) (string, bool)) (setting
 	flags.StringVar(&s.buildID, "build-id", "", "")
 	flags.StringVar(&s.logFormat, "log-format", "json", "")
 	flags.StringVar(&s.keysFile, "encryption-keys-file", "", "")
+	flags.StringVar(&s.metricsListen, "metrics-listen", "", "")
 	s.github.flags(flags)
 	s.notices.flags(flags)
 	for name, variable := range map[string]string{
@@ -123,8 +128,8 @@ func parse(arguments []string, environment func(string) (string, bool)) (setting
 		"log-format":        "GRAVITY_LOG_FORMAT",
 		"github-token-file": "GRAVITY_GITHUB_TOKEN_FILE",
 		"github-app":        "GRAVITY_GITHUB_APP", "github-app-key-file": "GRAVITY_GITHUB_APP_KEY_FILE", "github-url": "GRAVITY_GITHUB_URL",
-		"encryption-keys-file": "GRAVITY_ENCRYPTION_KEYS_FILE",
-		"slack-token-file":     "GRAVITY_SLACK_TOKEN_FILE", "notify-secret-file": "GRAVITY_NOTIFY_SECRET_FILE", "web-ui": "GRAVITY_WEB_UI",
+		"encryption-keys-file": "GRAVITY_ENCRYPTION_KEYS_FILE", "metrics-listen": "GRAVITY_METRICS_LISTEN",
+		"slack-token-file": "GRAVITY_SLACK_TOKEN_FILE", "notify-secret-file": "GRAVITY_NOTIFY_SECRET_FILE", "web-ui": "GRAVITY_WEB_UI",
 	} {
 		value, ok := environment(variable)
 		if !ok || value == "" {

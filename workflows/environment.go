@@ -132,6 +132,7 @@ func (e *environment) deploy(ctx workflow.Context) {
 	e.show(ctx)
 
 	result := e.run(ctx, request)
+	e.count(ctx, request, result)
 
 	if result.Outcome != delivery.OutcomeUntouched {
 		e.LeftOn, e.Good, e.Configuration, e.Drift = result.LeftOn, result.Good, result.Configuration, nil
@@ -176,6 +177,16 @@ func (e *environment) run(ctx workflow.Context, request QueuedRequest) delivery.
 		LeftOn:    e.LeftOn,
 		Good:      e.Good,
 	}
+}
+
+// deploymentsMetric counts deployments that ended, by pipeline, environment, outcome and cause.
+const deploymentsMetric = "gravity_deployments"
+
+// count counts a deployment, once: the SDK's counters leave replays out.
+func (e *environment) count(ctx workflow.Context, request QueuedRequest, result delivery.Result) {
+	workflow.GetMetricsHandler(ctx).WithTags(map[string]string{
+		"pipeline": request.Pipeline, "environment": e.Environment, "outcome": string(result.Outcome), "cause": string(result.Cause),
+	}).Counter(deploymentsMetric).Inc(1)
 }
 
 // remember keeps what can be rolled back to.
