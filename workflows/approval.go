@@ -13,6 +13,7 @@ import (
 // approval is a stage's question to people, while the run waits for their answer.
 type approval struct {
 	stage    string
+	what     string // such as "the gate of production"
 	rule     delivery.Approval
 	revision delivery.Revision
 	approved []Answer // by different people
@@ -28,7 +29,7 @@ func (r *run) passApproval(ctx workflow.Context, status *StageStatus, stage deli
 	if stage.Gate.Approval == nil {
 		return nil
 	}
-	asked := &approval{stage: stage.Name, rule: *stage.Gate.Approval, revision: r.status.Revision}
+	asked := &approval{stage: stage.Name, what: "the gate of " + stage.Name, rule: *stage.Gate.Approval, revision: r.status.Revision}
 	asked.rule.Count = max(1, asked.rule.Count)
 	timeout := asked.rule.Timeout.Std()
 	r.approval = asked
@@ -76,68 +77,11 @@ func (a *approval) soFar() string {
 	return fmt.Sprintf(" (%d so far, by %s)", len(names), strings.Join(names, " and "))
 }
 
-// setupApproval lets people answer in both ways: by an update, which refuses a wrong answer at once,
-// and by a plain signal, which Temporal's web UI and command line can send.
-func (r *run) setupApproval(ctx workflow.Context) error {
-	for _, verb := range []string{ApproveUpdate, RejectUpdate} {
-		err := workflow.SetUpdateHandlerWithOptions(ctx, verb,
-			func(ctx workflow.Context, answer Answer) (RunStatus, error) {
-				if err := r.take(ctx, verb, answer); err != nil {
-					return r.status, toTemporal(err, nil)
-				}
-				return r.status, nil
-			},
-			workflow.UpdateHandlerOptions{
-				Validator:   refusing(func(answer Answer) error { return r.mayAnswer(verb, answer) }),
-				Description: verb + " the version at the gate where the run waits",
-			})
-		if err != nil {
-			return err
-		}
-	}
-	listening, _ := workflow.NewDisconnectedContext(ctx)
-	for _, verb := range []string{ApproveSignal, RejectSignal} {
-		workflow.Go(listening, func(ctx workflow.Context) {
-			answers := signals(ctx, verb)
-			for {
-				var answer Answer
-				answers.Receive(ctx, &answer)
-				if err := r.take(ctx, verb, answer); err != nil {
-					workflow.GetLogger(ctx).Info("ignored a signal", "signal", verb, "reason", err.Error())
-				}
-			}
-		})
-	}
-	return nil
-}
+func (r *run) asked() *approval { return r.approval }
 
-// take puts an answer on record, if it may be given. Whether somebody belongs to a team is asked at this
-// moment; meanwhile others may have answered, so that everything is looked at once more.
-func (r *run) take(ctx workflow.Context, verb string, answer Answer) error {
-	if err := r.mayAnswer(verb, answer); err != nil {
-		return err
-	}
-	if !r.approval.names(answer.By) {
-		asked := r.approval
-		if err := asked.belongs(ctx, answer.By); err != nil {
-			return err
-		}
-		if r.approval != asked {
-			return delivery.Errorf(delivery.InvalidInput, "the gate of %s had its answer meanwhile", asked.stage)
-		}
-		if err := r.mayAnswer(verb, answer); err != nil {
-			return err
-		}
-	}
-	answer.Stage = r.approval.stage
-	if verb == RejectUpdate {
-		r.approval.rejected = &answer
-	} else {
-		r.approval.approved = append(r.approval.approved, answer)
-	}
+func (r *run) answered(ctx workflow.Context, verb string, answer Answer) {
 	r.record(ctx, verb, answer)
 	r.note(ctx, r.approval.stage+": "+r.wanted())
-	return nil
 }
 
 // mayAnswer says why an answer cannot be taken now, as far as it can be told without asking anybody.
@@ -150,7 +94,7 @@ func (r *run) mayAnswer(verb string, answer Answer) error {
 	case answer.Stage != "" && answer.Stage != r.approval.stage:
 		return delivery.Errorf(delivery.InvalidInput, "the run waits at the gate of %s, not of %s", r.approval.stage, answer.Stage)
 	case r.approval.answered():
-		return delivery.Errorf(delivery.InvalidInput, "the gate of %s has its answer already", r.approval.stage)
+		return delivery.Errorf(delivery.InvalidInput, "%s has its answer already", r.approval.what)
 	case answer.Revision != "" && !strings.HasPrefix(r.status.Revision.SHA, strings.ToLower(answer.Revision)):
 		return delivery.Errorf(delivery.InvalidInput, "this is the run of revision %s, not of %s", r.status.Revision.Short(), answer.Revision)
 	case verb == ApproveUpdate:

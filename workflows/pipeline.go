@@ -94,7 +94,7 @@ func (r *run) setup(ctx workflow.Context, cancel workflow.CancelFunc) error {
 		workflow.QueryHandlerOptions{Description: "where the run stands, stage by stage"}); err != nil {
 		return err
 	}
-	if err := r.setupApproval(ctx); err != nil {
+	if err := listen(ctx, r, &r.status, "the version at the gate where the run waits"); err != nil {
 		return err
 	}
 	r.onAbort(ctx, cancel)

@@ -107,7 +107,7 @@ func (p *provisioning) setup(ctx workflow.Context) error {
 		workflow.QueryHandlerOptions{Description: "where the stacks stand, and what would change"}); err != nil {
 		return err
 	}
-	if err := p.setupGate(ctx); err != nil {
+	if err := listen(ctx, p, &p.status, "the change of the stack that waits"); err != nil {
 		return err
 	}
 	whenAborted(ctx, func(ctx workflow.Context, answer Answer) {
@@ -258,7 +258,7 @@ func (p *provisioning) pass(ctx workflow.Context, stack delivery.Stack, status *
 	if stack.Approval == nil {
 		return nil
 	}
-	asked := &approval{stage: stack.Name, rule: *stack.Approval}
+	asked := &approval{stage: stack.Name, what: "the change of stack " + stack.Name, rule: *stack.Approval}
 	asked.rule.Count = max(1, asked.rule.Count)
 	p.approval = asked
 	defer func() { p.approval = nil }()
