@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -21,24 +20,11 @@ const mostTakingBack = 2.0
 
 // measureBakes lets versions fall ill while they bake, and measures how soon each is taken back.
 func (f *deployFlags) measureBakes(ctx context.Context) ([]measure, error) {
-	directory, err := os.MkdirTemp("", "gravity-bench-")
+	l, end, err := f.startLab(ctx, nil)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = os.RemoveAll(directory) }()
-	platform, pace := lab.Compressed(f.speed)
-	l, err := lab.Start(ctx, lab.Options{Directory: directory, AWS: aws.Options{Pace: platform}, Pace: pace})
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = l.Close() }()
-	first, err := l.Version("good-0")
-	if err != nil {
-		return nil, err
-	}
-	if err := l.Create(environment, first.Label, delivery.Immutable, 50*time.Millisecond); err != nil {
-		return nil, err
-	}
+	defer end()
 	b := &bakes{speed: f.speed, lab: l, steady: delivery.DefaultSteady.Std() / time.Duration(f.speed)}
 	for n := range f.bakes {
 		if err := b.fallIll(ctx, fmt.Sprintf("good-%d", n+1)); err != nil {

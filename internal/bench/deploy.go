@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"go.temporal.io/sdk/interceptor"
 
 	"gravity/internal/delivery"
 	"gravity/internal/local/aws"
@@ -77,25 +78,12 @@ const environment = "shop-production"
 // watch deploys again and again to one environment at AWS's pace, compressed, and measures how soon Gravity knows
 // that the platform is done, what that costs in calls, and how many events it leaves.
 func (f *deployFlags) watch(ctx context.Context) ([]measure, error) {
-	directory, err := os.MkdirTemp("", "gravity-bench-")
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = os.RemoveAll(directory) }()
-	platform, pace := lab.Compressed(f.speed)
 	seen := &knowing{}
-	l, err := lab.Start(ctx, lab.Options{Directory: directory, AWS: aws.Options{Pace: platform}, Pace: pace, Interceptors: seen.interceptors()})
+	l, end, err := f.startLab(ctx, seen.interceptors())
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = l.Close() }()
-	first, err := l.Version("good-0")
-	if err != nil {
-		return nil, err
-	}
-	if err := l.Create(environment, first.Label, delivery.Immutable, 50*time.Millisecond); err != nil {
-		return nil, err
-	}
+	defer end()
 	stage := lab.Stage(environment, delivery.Immutable, func(s *delivery.Stage) {
 		s.Health.Steady = delivery.DefaultSteady / delivery.Duration(f.speed)
 		s.Health.Settle = delivery.DefaultSettle / delivery.Duration(f.speed)
@@ -107,6 +95,33 @@ func (f *deployFlags) watch(ctx context.Context) ([]measure, error) {
 		}
 	}
 	return w.measures(), nil
+}
+
+// startLab starts a lab at AWS's pace, compressed, with an environment on a good version.
+func (f *deployFlags) startLab(ctx context.Context, interceptors []interceptor.ClientInterceptor) (_ *lab.Lab, end func(), err error) {
+	directory, err := os.MkdirTemp("", "gravity-bench-")
+	if err != nil {
+		return nil, nil, err
+	}
+	platform, pace := lab.Compressed(f.speed)
+	l, err := lab.Start(ctx, lab.Options{Directory: directory, AWS: aws.Options{Pace: platform}, Pace: pace, Interceptors: interceptors})
+	if err != nil {
+		_ = os.RemoveAll(directory)
+		return nil, nil, err
+	}
+	end = func() {
+		_ = l.Close()
+		_ = os.RemoveAll(directory)
+	}
+	first, err := l.Version("good-0")
+	if err == nil {
+		err = l.Create(environment, first.Label, delivery.Immutable, 50*time.Millisecond)
+	}
+	if err != nil {
+		end()
+		return nil, nil, err
+	}
+	return l, end, nil
 }
 
 // watched is what was measured of some deployments, in seconds of the platform's time.

@@ -31,11 +31,7 @@ const (
 // ChecksGreen asks for the check runs and the commit statuses of a commit: for those that are named,
 // where one that is not there yet is pending, or for all of them but Gravity's own.
 func (c *Client) ChecksGreen(ctx context.Context, cloneURL, sha string, names []string) (Checks, error) {
-	r, err := c.repository(cloneURL)
-	if err != nil {
-		return Checks{}, err
-	}
-	api, err := c.api(ctx, r.owner, r.name)
+	api, r, err := c.open(ctx, cloneURL)
 	if err != nil {
 		return Checks{}, err
 	}

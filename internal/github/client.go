@@ -117,6 +117,16 @@ func (c *Client) api(ctx context.Context, owner, repository string) (*github.Cli
 	})
 }
 
+// open is a repository and the client that may speak of it.
+func (c *Client) open(ctx context.Context, cloneURL string) (*github.Client, repository, error) {
+	r, err := c.repository(cloneURL)
+	if err != nil {
+		return nil, repository{}, err
+	}
+	api, err := c.api(ctx, r.owner, r.name)
+	return api, r, err
+}
+
 // GitToken is what git shows to fetch a repository: the token, or one of the App's installation, which is renewed
 // before its hour ends.
 func (c *Client) GitToken(ctx context.Context, cloneURL string) (string, error) {

@@ -27,11 +27,7 @@ type PullRequest struct {
 
 // PullRequest asks for a pull request as it is now.
 func (c *Client) PullRequest(ctx context.Context, cloneURL string, number int) (PullRequest, error) {
-	r, err := c.repository(cloneURL)
-	if err != nil {
-		return PullRequest{}, err
-	}
-	api, err := c.api(ctx, r.owner, r.name)
+	api, r, err := c.open(ctx, cloneURL)
 	if err != nil {
 		return PullRequest{}, err
 	}
@@ -48,11 +44,7 @@ func (c *Client) PullRequest(ctx context.Context, cloneURL string, number int) (
 
 // Resolve finds the commit that a full ref, such as refs/tags/v1, stands for.
 func (c *Client) Resolve(ctx context.Context, cloneURL, ref string) (sha string, err error) {
-	r, err := c.repository(cloneURL)
-	if err != nil {
-		return "", err
-	}
-	api, err := c.api(ctx, r.owner, r.name)
+	api, r, err := c.open(ctx, cloneURL)
 	if err != nil {
 		return "", err
 	}
@@ -81,11 +73,7 @@ func (c *Client) Resolve(ctx context.Context, cloneURL, ref string) (sha string,
 // Reply answers a command: with a reaction at the comment, and with a comment where there is something to
 // say. Answering twice changes nothing.
 func (c *Client) Reply(ctx context.Context, cloneURL string, number int, comment int64, done bool, text string) error {
-	r, err := c.repository(cloneURL)
-	if err != nil {
-		return err
-	}
-	api, err := c.api(ctx, r.owner, r.name)
+	api, r, err := c.open(ctx, cloneURL)
 	if err != nil {
 		return err
 	}

@@ -245,11 +245,7 @@ func newer(body, prefix string, since time.Time) bool {
 
 // at does something at a repository.
 func (c *Client) at(ctx context.Context, cloneURL string, do func(*github.Client, repository) error) error {
-	r, err := c.repository(cloneURL)
-	if err != nil {
-		return err
-	}
-	api, err := c.api(ctx, r.owner, r.name)
+	api, r, err := c.open(ctx, cloneURL)
 	if err != nil {
 		return err
 	}
