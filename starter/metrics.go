@@ -1,19 +1,13 @@
 package main
 
 import (
-	"net/http"
 	"strconv"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"gravity/internal/scrape"
 	"gravity/internal/webhook"
 )
-
-// metricsPath is where Prometheus finds the receiver's metrics, on a listener of their own.
-const metricsPath = "/metrics"
 
 // metrics count what the receiver is sent and what it answers.
 type metrics struct {
@@ -25,7 +19,7 @@ type metrics struct {
 
 func newMetrics() *metrics {
 	m := &metrics{
-		registry: prometheus.NewRegistry(),
+		registry: scrape.NewRegistry(),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "gravity_webhook_requests_total", Help: "Requests to the webhook, by event, outcome and status code.",
 		}, []string{"event", "outcome", "code"}),
@@ -37,8 +31,7 @@ func newMetrics() *metrics {
 			Name: "gravity_configuration_reloads_total", Help: "Times that the configuration was read anew, by whether it was right.",
 		}, []string{"right"}),
 	}
-	m.registry.MustRegister(m.requests, m.duration, m.reloads,
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.registry.MustRegister(m.requests, m.duration, m.reloads)
 	return m
 }
 
@@ -50,11 +43,4 @@ func (m *metrics) observe(o webhook.Observation) {
 
 func (m *metrics) reloaded(err error) {
 	m.reloads.WithLabelValues(strconv.FormatBool(err == nil)).Inc()
-}
-
-// server serves the metrics.
-func (m *metrics) server() *http.Server {
-	routes := http.NewServeMux()
-	routes.Handle("GET "+metricsPath, promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry}))
-	return &http.Server{Handler: routes, ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 20 * time.Second, MaxHeaderBytes: 16 << 10}
 }

@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"gravity/internal/scrape"
+
 	"github.com/spf13/cobra"
 	"go.temporal.io/sdk/client"
 )
@@ -30,7 +32,7 @@ func newServe(g *globals) *cobra.Command {
 		Short: "Receive GitHub's webhooks, and start a run for every push",
 		Long: `Receive GitHub's webhooks at ` + webhookPath + `, and start what they ask for. A request counts only when it is
 signed with one of the secrets. ` + healthPath + ` answers 200 while the process lives, ` + readyPath + ` while it can take
-requests: Temporal can be reached, and nobody has told it to stop. Prometheus finds metrics at ` + metricsPath + ` of --metrics-listen.
+requests: Temporal can be reached, and nobody has told it to stop. Prometheus finds metrics at ` + scrape.Path + ` of --metrics-listen.
 
 It listens on this machine alone unless --listen says otherwise. Put it behind something that ends TLS, or give
 it a certificate. A hangup signal (SIGHUP) reads gravity.yaml, the secrets and the certificate anew; what is
@@ -95,7 +97,7 @@ func (g *globals) serve(ctx context.Context, flags serveFlags) error {
 			return err
 		}
 		defer func() { _ = s.metricsListener.Close() }()
-		log.Info("serving metrics", "address", s.metricsListener.Addr().String(), "path", metricsPath)
+		log.Info("serving metrics", "address", s.metricsListener.Addr().String(), "path", scrape.Path)
 	}
 	listener, err := listen(flags.listen, "--listen")
 	if err != nil {

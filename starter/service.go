@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/net/netutil"
 
+	"gravity/internal/scrape"
 	"gravity/internal/webhook"
 )
 
@@ -50,7 +51,7 @@ func (s *service) serveUntil(ctx context.Context, listener net.Listener) error {
 	failed := make(chan error, 2)
 	go func() { failed <- s.serve(server, netutil.LimitListener(listener, webhook.MaxConnections)) }()
 	if s.metricsListener != nil {
-		beside := s.metrics.server()
+		beside := scrape.Server(s.metrics.registry)
 		go func() { failed <- beside.Serve(s.metricsListener) }()
 		defer func() { _ = beside.Close() }() // a scrape is not waited for
 	}

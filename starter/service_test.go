@@ -31,6 +31,7 @@ import (
 
 	"gravity/internal/config"
 	"gravity/internal/delivery"
+	"gravity/internal/scrape"
 	"gravity/workflows"
 )
 
@@ -124,7 +125,7 @@ func TestPrometheusFindsWhatTheReceiverAnsweredAndNobodyElsesWords(t *testing.T)
 	go func() { ended <- s.serveUntil(ctx, listener) }()
 	require.Equal(t, http.StatusUnauthorized, sendPush(t, "http://"+listener.Addr().String(), "another"))
 	require.Equal(t, http.StatusOK, sendPush(t, "http://"+listener.Addr().String(), "s"), "no pipeline has the repository")
-	response, err := http.Get("http://" + beside.Addr().String() + metricsPath)
+	response, err := http.Get("http://" + beside.Addr().String() + scrape.Path)
 	require.NoError(t, err)
 	text, err := io.ReadAll(response.Body)
 	require.NoError(t, err)
@@ -132,7 +133,7 @@ func TestPrometheusFindsWhatTheReceiverAnsweredAndNobodyElsesWords(t *testing.T)
 	require.Contains(t, string(text), `gravity_webhook_requests_total{code="401",event="other",outcome="error"} 1`)
 	require.Contains(t, string(text), `gravity_webhook_requests_total{code="200",event="push",outcome="ignored"} 1`)
 	require.Contains(t, string(text), `gravity_webhook_duration_seconds_count{event="push"} 1`)
-	response, err = http.Get("http://" + listener.Addr().String() + metricsPath)
+	response, err = http.Get("http://" + listener.Addr().String() + scrape.Path)
 	require.NoError(t, err)
 	require.NoError(t, response.Body.Close())
 	require.Equal(t, http.StatusNotFound, response.StatusCode, "the door to the internet shows none")

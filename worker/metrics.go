@@ -6,19 +6,15 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 	otelprometheus "go.opentelemetry.io/otel/exporters/prometheus"
 	"go.opentelemetry.io/otel/sdk/metric"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/contrib/opentelemetry"
-)
 
-// metricsPath is where Prometheus finds the worker's metrics.
-const metricsPath = "/metrics"
+	"gravity/internal/scrape"
+)
 
 // boundaries are those of all durations, in seconds: a call to Temporal takes milliseconds, and a step of a
 // deployment an hour. OpenTelemetry's own are meant for milliseconds.
@@ -32,8 +28,7 @@ type metrics struct {
 }
 
 func newMetrics() (*metrics, error) {
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	registry := scrape.NewRegistry()
 	exporter, err := otelprometheus.New(otelprometheus.WithRegisterer(registry), otelprometheus.WithoutScopeInfo())
 	if err != nil {
 		return nil, fmt.Errorf("exporting metrics to Prometheus: %w", err)
@@ -58,14 +53,12 @@ func (m *metrics) serve(address string, log *slog.Logger) (close func(), err err
 	if err != nil {
 		return nil, fmt.Errorf("cannot listen: %w; choose another address with --metrics-listen", err)
 	}
-	routes := http.NewServeMux()
-	routes.Handle("GET "+metricsPath, promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry}))
-	server := &http.Server{Handler: routes, ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 20 * time.Second, MaxHeaderBytes: 16 << 10}
+	server := scrape.Server(m.registry)
 	go func() {
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			log.Error("metrics are not served any more", "error", err)
 		}
 	}()
-	log.Info("serving metrics", "address", listener.Addr().String(), "path", metricsPath)
+	log.Info("serving metrics", "address", listener.Addr().String(), "path", scrape.Path)
 	return func() { _ = server.Close() }, nil
 }
