@@ -35,8 +35,9 @@ func startLoad(ctx context.Context, urls []string) *load {
 }
 
 func (l *load) user(ctx context.Context, url string) {
-	client := &http.Client{Timeout: 10 * time.Second}
-	defer client.CloseIdleConnections()
+	// Where a connection that it used before ends without an answer, Go's client asks again and says nothing
+	// (net/http, Transport). A user's request that was lost has to be seen, so each has a connection of its own.
+	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	ticker := time.NewTicker(loadPause)
 	defer ticker.Stop()
 	for ctx.Err() == nil {

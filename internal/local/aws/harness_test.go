@@ -3,9 +3,11 @@ package aws_test
 import (
 	"archive/zip"
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"os"
 	"sort"
 	"sync"
@@ -256,11 +258,22 @@ func (s *stand) users(e types.EnvironmentDescription, number int) *users {
 
 func (u *users) ask(client *http.Client, url string) {
 	u.requests.Add(1)
-	response, err := client.Get(url)
+	// Where a connection that it used before ends without an answer, Go's client asks again and says nothing: a
+	// second connection for one request tells.
+	connections := 0
+	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connections++ }}
+	request, err := http.NewRequestWithContext(httptrace.WithClientTrace(context.Background(), trace), http.MethodGet, url, nil)
+	var response *http.Response
+	if err == nil {
+		response, err = client.Do(request)
+	}
 	var body []byte
 	if err == nil {
 		body, err = io.ReadAll(response.Body)
 		response.Body.Close()
+	}
+	if err == nil && connections > 1 {
+		err = fmt.Errorf("the answer came with the %d. connection", connections)
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
