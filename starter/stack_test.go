@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -296,10 +297,25 @@ func TestMain(m *testing.M) {
 	os.Exit(runTests(m))
 }
 
+// takesMinutes leaves out a test that is for CI, unless it is asked for.
+func takesMinutes(t *testing.T) {
+	t.Helper()
+	if testing.Short() || os.Getenv("CI") == "" && os.Getenv("GRAVITY_PROOF") == "" {
+		t.Skip("takes minutes: set GRAVITY_PROOF=1 to run it")
+	}
+}
+
 // testFiles is a directory for what several tests share; it is removed after the last one.
 var testFiles string
 
+// atOnce is how many tests run at the same time: nearly all that they do is wait.
+const atOnce = 4
+
 func runTests(m *testing.M) int {
+	flag.Parse()
+	if parallel := flag.Lookup("test.parallel"); parallel.Value.String() == parallel.DefValue {
+		_ = parallel.Value.Set(strconv.Itoa(atOnce))
+	}
 	directory, err := os.MkdirTemp("", "gravity-test-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
