@@ -90,17 +90,20 @@ func (s *server) awaitReady(ctx context.Context) error {
 		return fmt.Errorf("make a client for Temporal at %s: %w", s.address(), err)
 	}
 	defer connection.Close()
-	return await(ctx, s.process, "Temporal's server", s.options.Progress, func(ctx context.Context) error {
+	err = await(ctx, s.process, "Temporal's server", s.options.Progress, func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 		defer cancel()
 		if err := s.register(ctx, connection); err != nil {
 			return err
 		}
-		if err := temporal.AddSearchAttributes(ctx, connection, s.options.Namespace, s.options.SearchAttributes); err != nil {
-			return err
-		}
 		return temporal.Ask(ctx, connection, s.options.Namespace)
 	})
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	return temporal.AddSearchAttributes(ctx, connection, s.options.Namespace, s.options.SearchAttributes)
 }
 
 func (s *server) register(ctx context.Context, connection client.Client) error {
