@@ -43,7 +43,7 @@ type globals struct {
 }
 
 func newGlobals(stdout, stderr io.Writer) *globals {
-	return &globals{stdout: stdout, stderr: stderr, service: "gravity-starter"}
+	return &globals{stdout: stdout, stderr: stderr, service: "gravity-starter", traces: tracing.Off}
 }
 
 // check looks at the global flags before any command runs.
@@ -96,10 +96,8 @@ func (g *globals) close() {
 	if g.temporal != nil {
 		g.temporal.Close()
 	}
-	if g.traces != nil {
-		if err := g.traces.Stop(); err != nil && g.log != nil {
-			g.log.Warn("traces are lost", "error", err)
-		}
+	if err := g.traces.Stop(); err != nil && g.log != nil {
+		g.log.Warn("traces are lost", "error", err)
 	}
 }
 
