@@ -28,11 +28,13 @@ import (
 	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/worker"
 
+	"gravity/internal/awscalls"
 	"gravity/internal/beanstalk"
 	"gravity/internal/delivery"
 	"gravity/internal/local/aws"
 	"gravity/internal/local/git"
 	"gravity/worker/process"
+	"gravity/worker/tracing"
 	"gravity/workflows"
 )
 
@@ -331,10 +333,16 @@ func runWorker(encoded string) error {
 	if err := json.Unmarshal([]byte(encoded), &settings); err != nil {
 		return err
 	}
-	temporal, err := client.Dial(client.Options{
+	traces, err := tracing.Start(context.Background(), "gravity-worker", nil)
+	if err != nil {
+		return err
+	}
+	options := client.Options{
 		HostPort: settings.Temporal, Namespace: settings.Namespace,
 		Logger: log.NewStructuredLogger(slog.New(slog.DiscardHandler)),
-	})
+	}
+	traces.Trace(&options)
+	temporal, err := client.Dial(options)
 	if err != nil {
 		return err
 	}
@@ -346,14 +354,15 @@ func runWorker(encoded string) error {
 		}
 		logger = slog.New(slog.NewJSONHandler(file, nil))
 	}
+	config := sdk.Config{
+		Region: settings.Region, BaseEndpoint: sdk.String(settings.AWS),
+		Credentials: credentials.NewStaticCredentialsProvider(settings.AccessKey, settings.SecretKey, ""),
+	}
+	awscalls.Watch(&config, awscalls.Options{Tracer: traces.Tracer()})
 	_, err = process.Start(process.Options{
 		Temporal: temporal, Pace: testPace, Directory: settings.Directory, LocalRepositories: true, CommandsAsWorker: !settings.Accounts,
 		Builds: settings.Builds, Versioning: settings.versioning(), Credentials: settings.credentials(),
-		AWS: sdk.Config{
-			Region: settings.Region, BaseEndpoint: sdk.String(settings.AWS),
-			Credentials: credentials.NewStaticCredentialsProvider(settings.AccessKey, settings.SecretKey, ""),
-		},
-		Log: logger,
+		AWS: config, Log: logger,
 	})
 	if err != nil {
 		return err
