@@ -102,8 +102,7 @@ func (f *upFlags) up(ctx context.Context, g *globals) error {
 	}
 	defer closeLog()
 	if f.standInsOnly {
-		options.Faults = faults
-		return f.standIns(ctx, options, progress)
+		return f.standIns(ctx, options, faults, progress)
 	}
 	stack, err := startStack(ctx, options)
 	if err != nil {

@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"gravity/internal/local/aws"
 )
 
 // standIns runs AWS and the git host alone, for a Temporal, a receiver and workers that run elsewhere and see
 // this machine's loopback as their own: containers that share its network, for one. What those need to know
 // lies in the directory.
-func (f *upFlags) standIns(ctx context.Context, options stackOptions, p *progress) error {
+func (f *upFlags) standIns(ctx context.Context, options stackOptions, faults aws.Faults, p *progress) error {
 	s := &stack{options: options}
 	defer func() {
 		p.doing("ending every part")
@@ -27,6 +29,9 @@ func (f *upFlags) standIns(ctx context.Context, options stackOptions, p *progres
 		if err := start(ctx); err != nil {
 			return interruptedOr(ctx, err)
 		}
+	}
+	if err := s.platform.SetFaults(faults); err != nil {
+		return err
 	}
 	p.doing("")
 	p.say("The stand-ins are up: AWS at %s, and the repository %s", s.platform.URL(), s.git.CloneURL(siteRepository))

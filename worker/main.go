@@ -107,7 +107,7 @@ func work(ctx context.Context, s settings, log *slog.Logger) error {
 		MirrorSize: int64(s.sandbox.mirrorsGB) << 30, CacheSize: int64(s.sandbox.cachesGB) << 30,
 		CommandMemory: int64(s.sandbox.memoryMB) << 20, ContainerEngine: s.sandbox.engine, CommandsAsWorker: s.sandbox.asWorker,
 		LocalRepositories: s.sandbox.localRepositories,
-		GitHub: gitHub, Notices: notices, DataConverter: options.DataConverter, Versioning: s.versioning(),
+		GitHub:            gitHub, Notices: notices, DataConverter: options.DataConverter, Versioning: s.versioning(),
 		Failed: func(err error) {
 			select {
 			case failed <- err:

@@ -126,7 +126,7 @@ func parse(arguments []string, environment func(string) (string, bool)) (setting
 		"mirrors-gb": "GRAVITY_MIRRORS_GB", "caches-gb": "GRAVITY_CACHES_GB",
 		"command-memory-mb": "GRAVITY_COMMAND_MEMORY_MB", "container-engine": "GRAVITY_CONTAINER_ENGINE",
 		"commands-as-worker": "GRAVITY_COMMANDS_AS_WORKER", "local-repositories": "GRAVITY_LOCAL_REPOSITORIES",
-		"deployment":         "TEMPORAL_DEPLOYMENT_NAME", "build-id": "TEMPORAL_WORKER_BUILD_ID",
+		"deployment": "TEMPORAL_DEPLOYMENT_NAME", "build-id": "TEMPORAL_WORKER_BUILD_ID",
 		"log-format":        "GRAVITY_LOG_FORMAT",
 		"github-token-file": "GRAVITY_GITHUB_TOKEN_FILE",
 		"github-app":        "GRAVITY_GITHUB_APP", "github-app-key-file": "GRAVITY_GITHUB_APP_KEY_FILE", "github-url": "GRAVITY_GITHUB_URL",
