@@ -268,7 +268,7 @@ func TestComposeMountsWhatThereIsAndNothingOfItCanBeWritten(t *testing.T) {
 	})
 }
 
-func TestOnlyTemporalReachesItsDatabase(t *testing.T) {
+func TestNetworksKeepApartWhoHasNothingToSayToEachOther(t *testing.T) {
 	project := composed(t)
 	on := func(network string) []string {
 		var names []string
@@ -283,7 +283,13 @@ func TestOnlyTemporalReachesItsDatabase(t *testing.T) {
 	assert.Equal(t, []string{"postgresql", "schema", "temporal"}, on("database"))
 	assert.Equal(t, []string{"worker"}, on("outside"))
 	assert.Equal(t, []string{"grafana", "receiver", "ui"}, on("published"))
-	for _, name := range []string{"database", "temporal", "metrics"} {
+	assert.NotContains(t, on("temporal"), "grafana")
+	assert.Equal(t, []string{"prometheus", "receiver", "temporal", "worker"}, on("metrics"))
+	assert.Equal(t, []string{"grafana", "prometheus"}, on("dashboards"))
+	for _, option := range []string{"enable_ip_masquerade", "enable_icc"} {
+		assert.Equal(t, "false", project.Networks["published"].DriverOpts["com.docker.network.bridge."+option])
+	}
+	for _, name := range []string{"database", "temporal", "metrics", "dashboards"} {
 		assert.True(t, project.Networks[name].Internal, name)
 	}
 	for name, service := range project.Services {
