@@ -260,7 +260,8 @@ func TestComposeMountsWhatThereIsAndNothingOfItCanBeWritten(t *testing.T) {
 				assert.NotEmpty(t, volume.Source, "%s has a name, so that it is found again", volume.Target)
 			case types.VolumeTypeBind:
 				assert.True(t, volume.ReadOnly, volume.Source)
-				assert.FileExists(t, filepath.Join(sourceTree, relative(t, project, volume.Source)))
+				_, err := os.Stat(filepath.Join(sourceTree, relative(t, project, volume.Source)))
+				assert.NoError(t, err)
 			default:
 				t.Errorf("%s is mounted as %s", volume.Target, volume.Type)
 			}
