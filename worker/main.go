@@ -121,8 +121,8 @@ func work(ctx context.Context, s settings, log *slog.Logger) error {
 		Credentials: credentials, SSHKey: s.sshKeyFile, KnownHosts: s.knownHosts,
 		MirrorSize: int64(s.sandbox.mirrorsGB) << 30, CacheSize: int64(s.sandbox.cachesGB) << 30,
 		CommandMemory: int64(s.sandbox.memoryMB) << 20, ContainerEngine: s.sandbox.engine, CommandsAsWorker: s.sandbox.asWorker,
+		LocalRepositories: s.sandbox.localRepositories, PlatformRate: s.fleet.platformRate,
 		GitHub: gitHub, Notices: notices, DataConverter: options.DataConverter, Versioning: s.versioning(),
-		PlatformRate: s.fleet.platformRate,
 		Failed: func(err error) {
 			select {
 			case failed <- err:
