@@ -97,6 +97,7 @@ func work(ctx context.Context, s settings, log *slog.Logger) error {
 	if credentials == nil {
 		credentials = gitCredentials(gitHub)
 	}
+	s.fleet.sizeCache()
 	failed := make(chan error, 1)
 	p, err := process.Start(process.Options{
 		Temporal:    temporal,
@@ -107,6 +108,7 @@ func work(ctx context.Context, s settings, log *slog.Logger) error {
 		MirrorSize: int64(s.sandbox.mirrorsGB) << 30, CacheSize: int64(s.sandbox.cachesGB) << 30,
 		CommandMemory: int64(s.sandbox.memoryMB) << 20, ContainerEngine: s.sandbox.engine, CommandsAsWorker: s.sandbox.asWorker,
 		GitHub: gitHub, Notices: notices, DataConverter: options.DataConverter, Versioning: s.versioning(),
+		PlatformRate: s.fleet.platformRate,
 		Failed: func(err error) {
 			select {
 			case failed <- err:

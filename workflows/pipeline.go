@@ -138,6 +138,7 @@ func (r *run) version(ctx workflow.Context) (delivery.Version, error) {
 // approval holds nobody up; then the environment's queue.
 func (r *run) pass(ctx workflow.Context, number int, version delivery.Version) error {
 	stage, status := r.stages[number], &r.status.Stages[number]
+	ctx = withUrgency(ctx, deployingUrgency(r.input.Hotfix != nil))
 	result, err := r.throughQueue(ctx, number, version)
 	if err != nil {
 		return err
