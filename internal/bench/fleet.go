@@ -14,6 +14,7 @@ import (
 	"gravity/internal/delivery"
 	"gravity/internal/local/aws"
 	"gravity/internal/proof/lab"
+	"gravity/worker/process"
 )
 
 // The limits of what is promised of a fleet.
@@ -29,6 +30,8 @@ type fleetFlags struct {
 	deployments int
 	workers     []int
 	speed       int
+	rate        float64
+	cache       int
 }
 
 func fleetCommand() *cobra.Command {
@@ -38,6 +41,8 @@ func fleetCommand() *cobra.Command {
 	flags.IntVar(&f.deployments, "deployments", 1000, "how many deployments go on at once, each to an environment of its own")
 	flags.IntSliceVar(&f.workers, "workers", []int{1}, "by how many worker processes; several numbers are measured one after another")
 	flags.IntVar(&f.speed, "speed", 5, "how many times as fast as on AWS the platform and the workers' looks go")
+	flags.Float64Var(&f.rate, "platform-rate", process.PlatformRate, "the workers' own setting, of AWS's time: --speed times as much")
+	flags.IntVar(&f.cache, "workflow-cache", process.WorkflowCache, "the workers' own setting")
 	return command
 }
 
@@ -78,7 +83,7 @@ func (f *fleetFlags) measure(ctx context.Context, count int, alone *passage) ([]
 		return nil, err
 	}
 	defer end()
-	all, err := startWorkers(l, count, lab.WorkerOptions{})
+	all, err := startWorkers(l, count, lab.WorkerOptions{PlatformRate: f.rate * float64(f.speed), WorkflowCache: f.cache})
 	if err != nil {
 		return nil, err
 	}

@@ -14,6 +14,7 @@ import (
 
 	"gravity/internal/delivery"
 	"gravity/internal/proof/lab"
+	"gravity/worker/process"
 	"gravity/worker/runs"
 	"gravity/workflows"
 )
@@ -30,6 +31,7 @@ type waitingFlags struct {
 	workers int
 	sample  int
 	people  int
+	cache   int
 	seed    uint64
 }
 
@@ -41,6 +43,7 @@ func waitingCommand() *cobra.Command {
 	flags.IntVar(&f.workers, "workers", 1, "by how many worker processes")
 	flags.IntVar(&f.sample, "sample", 500, "how many of them are approved, chosen at random")
 	flags.IntVar(&f.people, "people", 2, "how many people approve at the same time, each one run after another")
+	flags.IntVar(&f.cache, "workflow-cache", process.WorkflowCache, "the workers' own setting")
 	flags.Uint64Var(&f.seed, "seed", 1, "of the choice")
 	return command
 }
@@ -55,7 +58,7 @@ func (f *waitingFlags) run(ctx context.Context) ([]measure, error) {
 		return nil, err
 	}
 	defer end()
-	all, err := startWorkers(l, f.workers, lab.WorkerOptions{})
+	all, err := startWorkers(l, f.workers, lab.WorkerOptions{WorkflowCache: f.cache})
 	if err != nil {
 		return nil, err
 	}
@@ -130,6 +133,10 @@ func freeze(ctx context.Context, l *lab.Lab) error {
 	return handle.Get(ctx, nil)
 }
 
+// startsAtOnce is how many runs are started at the same time: more would only wait in line at a server on a machine
+// that has the workers and the platform to carry as well.
+const startsAtOnce = 8
+
 // held is what the workers hold together, in MiB.
 type held struct{ heap, resident float64 }
 
@@ -139,13 +146,17 @@ func (f *waitingFlags) waitFor(ctx context.Context, l *lab.Lab, all workers, fro
 	f.say("starting runs %d to %d", from+1, to)
 	retry := &workflows.Retry{Version: wanted, Answer: workflows.Answer{By: "ana"}}
 	starts, starting := errgroup.WithContext(ctx)
-	starts.SetLimit(atOnce)
+	starts.SetLimit(startsAtOnce)
 	for n := from; n < to; n++ {
 		starts.Go(func() error {
-			_, err := runs.Start(starting, l.Client, runs.Request{
-				Pipeline: gated(), Revision: delivery.Revision{SHA: sha(n), Ref: "refs/heads/main", Message: "Change something"}, Retry: retry,
-			})
-			return err
+			for {
+				_, err := runs.Start(starting, l.Client, runs.Request{
+					Pipeline: gated(), Revision: delivery.Revision{SHA: sha(n), Ref: "refs/heads/main", Message: "Change something"}, Retry: retry,
+				})
+				if delivery.TypeOf(err) != delivery.Unavailable || starting.Err() != nil {
+					return err
+				}
+			}
 		})
 	}
 	if err := starts.Wait(); err != nil {

@@ -2,6 +2,7 @@ package lab
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -36,6 +37,10 @@ type WorkerOptions struct {
 	Pace beanstalk.Pace
 	// Hurry is what the times are divided by after which something counts as lost; 0 leaves them.
 	Hurry int
+	// PlatformRate is its own; 0 for no limit.
+	PlatformRate float64
+	// WorkflowCache is how many workflows it keeps in memory. Default: process.WorkflowCache.
+	WorkflowCache int
 	// BuildID makes it a worker of that version of DeploymentName, by Temporal's Worker Versioning.
 	BuildID string
 	// Changed gives it a Deployment that does one thing more, first of all: see Changed.
@@ -236,6 +241,7 @@ func (in workerInput) start(asked <-chan string) (started bool, stop func(), err
 	if err != nil {
 		return false, nil, err
 	}
+	worker.SetStickyWorkflowCacheSize(cmp.Or(in.WorkflowCache, process.WorkflowCache))
 	logger := slog.New(slog.NewTextHandler(file, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	for {
 		temporal, running, err := in.poll(logger)
@@ -272,6 +278,7 @@ func (in workerInput) poll(logger *slog.Logger) (client.Client, *process.Process
 	}
 	running, err := process.Start(process.Options{
 		Temporal: temporal, Pace: in.Pace, Directory: in.Directory, CommandsAsWorker: true, Log: logger, Versioning: in.versioning(),
+		PlatformRate: in.PlatformRate,
 		Grace: time.Second, Failed: func(err error) {
 			logger.Error("polling ended", "error", err)
 			os.Exit(1) // as the worker command does
