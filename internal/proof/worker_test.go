@@ -32,6 +32,7 @@ type workerSettings struct {
 }
 
 func TestMain(m *testing.M) {
+	lab.RunWorker()
 	if settings := os.Getenv(workerVariable); settings != "" {
 		fmt.Fprintln(os.Stderr, runWorker(settings))
 		os.Exit(1)

@@ -4,7 +4,6 @@ package chaos
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"sync"
@@ -77,21 +76,21 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	for range o.Workers {
 		w, err := o.Lab.StartWorker(s.worker())
 		if err != nil {
-			return nil, errors.Join(err, s.end())
+			s.end()
+			return nil, err
 		}
 		s.workers = append(s.workers, w)
 	}
-	err := s.rage(ctx)
-	return &s.report, errors.Join(err, s.end())
+	defer s.end()
+	return &s.report, s.rage(ctx)
 }
 
 func (s *storm) worker() lab.WorkerOptions { return lab.WorkerOptions{Hurry: s.Hurry} }
 
-func (s *storm) end() error {
+func (s *storm) end() {
 	for _, w := range s.workers {
 		w.Stop()
 	}
-	return nil
 }
 
 func (s *storm) rage(ctx context.Context) error {

@@ -279,7 +279,7 @@ func (in workerInput) poll(logger *slog.Logger) (client.Client, *process.Process
 	running, err := process.Start(process.Options{
 		Temporal: temporal, Pace: in.Pace, Directory: in.Directory, CommandsAsWorker: true, Log: logger, Versioning: in.versioning(),
 		PlatformRate: in.PlatformRate,
-		Grace: time.Second, Failed: func(err error) {
+		Grace:        time.Second, Failed: func(err error) {
 			logger.Error("polling ended", "error", err)
 			os.Exit(1) // as the worker command does
 		},
