@@ -73,7 +73,7 @@ func (f *deployFlags) run(ctx context.Context) error {
 		}
 		measures = append(measures, taken...)
 	}
-	return report(os.Stdout, f.output, measures)
+	return report(os.Stdout, f.output, thisMachine(lab.Development), measures)
 }
 
 const environment = "shop-production"
