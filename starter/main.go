@@ -25,7 +25,7 @@ var commands = []func(*globals) *cobra.Command{
 	newDeploy, newRetry, newStatus, newWatch, newLogs, newHistory, newStats,
 	newApprove, newReject, newAbort, newRollback, newFreeze, newThaw,
 	newProvision, newDestroy, newBootstrap, newWorkers,
-	newServe, newRedeliver, newCodec, newValidate, newUp,
+	newServe, newProbe, newRedeliver, newCodec, newValidate, newUp,
 }
 
 // run is the whole program: it is given its arguments and answers with the exit code.

@@ -6,17 +6,8 @@ import (
 	"math"
 
 	"go.temporal.io/sdk/worker"
-)
 
-const (
-	// platformRate bounds how many steps that call AWS begin a second in the whole fleet. A step makes one to four calls
-	// at once, and what follows of a long one goes through the watcher that a worker's waits share. AWS publishes
-	// no rates, and shares them with the console and all other tools of the account. Ten steps a second let the
-	// usual quota of 200 environments begin their deployments within a minute, which take many, and a single
-	// deployment never notices it: Temporal lets as many steps as the rate begin at once after a quiet moment.
-	platformRate = 10
-	// workflowCache is how many workflows stay in memory between their tasks; docs/fleet.md has what one takes.
-	workflowCache = 2000
+	"gravity/worker/process"
 )
 
 // fleetSettings are those that belong to many workers beside each other.
@@ -26,8 +17,8 @@ type fleetSettings struct {
 }
 
 func (s *fleetSettings) flags(flags *flag.FlagSet) {
-	flags.Float64Var(&s.platformRate, "platform-rate", platformRate, "")
-	flags.IntVar(&s.workflowCache, "workflow-cache", workflowCache, "")
+	flags.Float64Var(&s.platformRate, "platform-rate", process.PlatformRate, "")
+	flags.IntVar(&s.workflowCache, "workflow-cache", process.WorkflowCache, "")
 }
 
 func (s *fleetSettings) check() error {
