@@ -41,9 +41,11 @@ type stackOptions struct {
 	Site string
 	// Ports on 127.0.0.1; 0 takes a free one.
 	TemporalPort, UIPort, AWSPort, GitPort, WebhookPort int
-	Platform                                            aws.Pace
-	Faults                                              aws.Faults
-	Worker                                              beanstalk.Pace
+	// ReceiverPort is where somebody else's receiver is, for stand-ins alone.
+	ReceiverPort int
+	Platform     aws.Pace
+	Faults       aws.Faults
+	Worker       beanstalk.Pace
 	// Seed of the faults; a random one when 0.
 	Seed uint64
 	// Steady and Settle replace the site's own when they are set: local instances are quick to judge.
@@ -87,7 +89,7 @@ func startStack(ctx context.Context, o stackOptions) (*stack, error) {
 	}
 	s := &stack{options: o}
 	for _, start := range []func(context.Context) error{
-		s.startTemporal, s.startPlatform, s.startGit, s.configure, s.startReceiver, s.startWorker, s.createEnvironments,
+		s.startTemporal, s.startPlatform, s.startGit, s.configure, s.writeConfiguration, s.startReceiver, s.startWorker, s.createEnvironments,
 	} {
 		if err := start(ctx); err != nil {
 			s.Close()
@@ -162,8 +164,7 @@ func (s *stack) startGit(ctx context.Context) error {
 	return err
 }
 
-// configure takes the site's own gravity.yaml, with the repository of this machine's git host, and writes it
-// where the other commands find it.
+// configure takes the site's own gravity.yaml, with the repository of this machine's git host.
 func (s *stack) configure(context.Context) error {
 	file, err := config.Load(filepath.Join(s.options.Site, "gravity.yaml"))
 	if err != nil {
@@ -183,6 +184,12 @@ func (s *stack) configure(context.Context) error {
 	}
 	file.Path = s.configPath()
 	s.config = file
+	return nil
+}
+
+// writeConfiguration writes it where the other commands find it.
+func (s *stack) writeConfiguration(context.Context) error {
+	file := s.config
 	text, err := yaml.Marshal(struct {
 		Pipelines []delivery.Pipeline `yaml:"pipelines"`
 		Stacks    []delivery.Stack    `yaml:"stacks,omitempty"`
@@ -195,9 +202,11 @@ func (s *stack) configure(context.Context) error {
 
 func (s *stack) configPath() string { return filepath.Join(s.options.Directory, "gravity.yaml") }
 
+func (s *stack) secretPath() string { return filepath.Join(s.options.Directory, "webhook-secret") }
+
 // startReceiver serves the webhook, and tells the git host where.
 func (s *stack) startReceiver(context.Context) error {
-	secret, err := keptSecret(filepath.Join(s.options.Directory, "webhook-secret"))
+	secret, err := keptSecret(s.secretPath())
 	if err != nil {
 		return err
 	}

@@ -70,6 +70,8 @@ Flags, and the environment variables that stand for them:
                          (default: docker)
   --commands-as-worker   run the projects' commands as the worker       GRAVITY_COMMANDS_AS_WORKER
                          itself even where that is root
+  --local-repositories   also repositories of this machine: stand-ins,  GRAVITY_LOCAL_REPOSITORIES
+                         never where strangers write gravity.yaml
   --deployment NAME      Worker Versioning: the deployment's name       TEMPORAL_DEPLOYMENT_NAME
   --build-id ID          Worker Versioning: this build                  TEMPORAL_WORKER_BUILD_ID
   --platform-rate N      steps that call AWS which begin a second, in   GRAVITY_PLATFORM_RATE
@@ -129,8 +131,8 @@ func parse(arguments []string, environment func(string) (string, bool)) (setting
 		"ssh-key-file": "GRAVITY_SSH_KEY_FILE", "ssh-known-hosts": "GRAVITY_SSH_KNOWN_HOSTS",
 		"mirrors-gb": "GRAVITY_MIRRORS_GB", "caches-gb": "GRAVITY_CACHES_GB",
 		"command-memory-mb": "GRAVITY_COMMAND_MEMORY_MB", "container-engine": "GRAVITY_CONTAINER_ENGINE",
-		"commands-as-worker": "GRAVITY_COMMANDS_AS_WORKER",
-		"deployment":         "TEMPORAL_DEPLOYMENT_NAME", "build-id": "TEMPORAL_WORKER_BUILD_ID",
+		"commands-as-worker": "GRAVITY_COMMANDS_AS_WORKER", "local-repositories": "GRAVITY_LOCAL_REPOSITORIES",
+		"deployment": "TEMPORAL_DEPLOYMENT_NAME", "build-id": "TEMPORAL_WORKER_BUILD_ID",
 		"log-format":        "GRAVITY_LOG_FORMAT",
 		"github-token-file": "GRAVITY_GITHUB_TOKEN_FILE",
 		"github-app":        "GRAVITY_GITHUB_APP", "github-app-key-file": "GRAVITY_GITHUB_APP_KEY_FILE", "github-url": "GRAVITY_GITHUB_URL",

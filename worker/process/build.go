@@ -103,8 +103,14 @@ func closedFolder(folder string) string {
 	}
 }
 
+// release is the version that the linker was given, as images are built without a checkout of their own.
+var release string
+
 // version is this program's own, as far as it was built with one.
 func version() string {
+	if release != "" {
+		return release
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"

@@ -62,7 +62,7 @@ type Options struct {
 	DataConverter converter.DataConverter
 	// Notices are the credentials by which other receivers are told.
 	Notices Notices
-	// LocalRepositories lets pipelines name repositories by path, for the embedded stack alone.
+	// LocalRepositories lets pipelines name repositories by path, for stand-ins alone.
 	LocalRepositories bool
 	// Versioning is set where the fleet uses Worker Versioning.
 	Versioning worker.DeploymentOptions
