@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"go.temporal.io/sdk/activity"
@@ -129,7 +130,25 @@ func (b *Beanstalk) Settle(ctx context.Context, input SettleInput) (delivery.Obs
 	})
 }
 
-// heartbeat puts what a wait sees where the command line and Temporal's web UI read it live.
+// heartbeat puts what a wait sees where the command line and Temporal's web UI read it live: at once when it is something
+// new, and otherwise as often as it takes for the wait to count as one that lives, and to learn of an abort. A thousand
+// waits see a look each time that one of them wants it; each heartbeat is a write to Temporal's database.
 func heartbeat(ctx context.Context) func(beanstalk.Progress) {
-	return func(progress beanstalk.Progress) { activity.RecordHeartbeat(ctx, progress) }
+	return whenNew(activity.GetInfo(ctx).HeartbeatTimeout/5, func(progress beanstalk.Progress) { activity.RecordHeartbeat(ctx, progress) })
+}
+
+// whenNew passes on what is new, and what is not once that was quiet for a while.
+func whenNew(quiet time.Duration, tell func(beanstalk.Progress)) func(beanstalk.Progress) {
+	var mu sync.Mutex
+	var last beanstalk.Progress
+	var at time.Time
+	return func(progress beanstalk.Progress) {
+		mu.Lock()
+		defer mu.Unlock()
+		if progress == last && time.Since(at) < quiet {
+			return
+		}
+		last, at = progress, time.Now()
+		tell(progress)
+	}
 }

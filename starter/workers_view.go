@@ -167,10 +167,10 @@ func (f *fleet) read(ctx context.Context, namespace string, c client.Client, inf
 }
 
 func (f *fleet) state(summary *deployment.WorkerDeploymentInfo_WorkerDeploymentVersionSummary) string {
-	switch build := summary.GetDeploymentVersion().GetBuildId(); {
-	case build == f.Current:
+	switch summary.GetDeploymentVersion().GetBuildId() {
+	case f.Current:
 		return "current"
-	case build == f.Ramping:
+	case f.Ramping:
 		return "ramping"
 	}
 	switch summary.GetDrainageInfo().GetStatus() {

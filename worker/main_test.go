@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"gravity/internal/local/temporal"
+	"gravity/worker/process"
 	"gravity/workflows"
 )
 
@@ -53,7 +54,7 @@ func TestFlagsComeBeforeTheEnvironment(t *testing.T) {
 	assert.Equal(t, os.Getuid() == 0, s.directory == "/var/lib/gravity/worker", "root's home is closed to the accounts of commands")
 	assert.False(t, s.versioning().UseVersioning)
 	assert.Nil(t, s.credentials())
-	assert.Equal(t, fleetSettings{platformRate: platformRate, workflowCache: workflowCache}, s.fleet)
+	assert.Equal(t, fleetSettings{platformRate: process.PlatformRate, workflowCache: process.WorkflowCache}, s.fleet)
 
 	s, err = parse([]string{"--workflow-cache", "50"}, environment(map[string]string{"GRAVITY_PLATFORM_RATE": "0", "GRAVITY_WORKFLOW_CACHE": "7"}))
 	require.NoError(t, err)

@@ -77,7 +77,7 @@ Flags, and the environment variables that stand for them:
   --platform-rate N      steps that call AWS which begin a second, in   GRAVITY_PLATFORM_RATE
                          the whole fleet; all workers say the same
                          (default: 10; 0: no limit)
-  --workflow-cache N     workflows kept in memory (default: 2000)       GRAVITY_WORKFLOW_CACHE
+  --workflow-cache N     workflows kept in memory (default: 1000)       GRAVITY_WORKFLOW_CACHE
   --github-token-file PATH     file with a token for GitHub's API, read anew  GRAVITY_GITHUB_TOKEN_FILE
                                for every request; or instead of it:
   --github-app ID              a GitHub App's number, and                 GRAVITY_GITHUB_APP

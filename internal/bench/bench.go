@@ -46,7 +46,7 @@ func (b *fleetBench) command(use, short string, timeout time.Duration, run func(
 	}
 	flags := command.Flags()
 	flags.StringVarP(&b.output, "output", "o", "text", "text or json")
-	flags.StringVar(&b.server, "server", string(lab.Default), "the Temporal server: "+lab.Kinds())
+	flags.StringVar(&b.server, "server", string(lab.PostgreSQL), fmt.Sprintf("the Temporal server: %s or, to try things, %s", lab.PostgreSQL, lab.Development))
 	flags.DurationVar(&b.timeout, "timeout", timeout, "after which it is given up")
 	return command
 }
@@ -62,9 +62,9 @@ func (b *fleetBench) start(ctx context.Context, platform aws.Pace, pace beanstal
 	if err != nil {
 		return nil, nil, err
 	}
-	b.say("starting %s", lab.Kind(b.server).Describe())
 	l, err := lab.Start(ctx, lab.Options{
 		Directory: directory, Server: lab.Kind(b.server), NoWorker: true, AWS: aws.Options{Pace: platform}, Pace: pace,
+		Progress: func(line string) { b.say("%s", line) },
 	})
 	if err != nil {
 		_ = os.RemoveAll(directory)

@@ -138,6 +138,7 @@ func (f *fleetFlags) passage(ctx context.Context, l *lab.Lab, environments []str
 	if err != nil {
 		return nil, err
 	}
+	f.say("all of them were asked for in %.0f s", time.Since(began).Seconds())
 	p.results = f.endings(ctx, l, p.deployments)
 	p.took = time.Since(began)
 	after := l.Server.Calls()

@@ -1,6 +1,7 @@
 package proof
 
 import (
+	"errors"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"gravity/internal/local/aws"
+	"gravity/internal/local/cluster"
 	"gravity/internal/proof/chaos"
 	"gravity/internal/proof/lab"
 )
@@ -17,9 +19,13 @@ func TestWhateverIsKilledAtRandomEveryDeploymentEndsAsPromised(t *testing.T) {
 	long(t)
 	seed := rand.Uint64()
 	platform, pace := chaos.Pace()
-	l, err := lab.Start(t.Context(), lab.Options{
-		Directory: t.TempDir(), Server: lab.Default, NoWorker: true, AWS: aws.Options{Pace: platform}, Pace: pace,
-	})
+	options := lab.Options{Directory: t.TempDir(), Server: lab.PostgreSQL, NoWorker: true, AWS: aws.Options{Pace: platform}, Pace: pace}
+	l, err := lab.Start(t.Context(), options)
+	if errors.Is(err, cluster.ErrNoPostgreSQL) {
+		t.Log("no PostgreSQL here: it is Temporal's development server that is killed, and no database")
+		options.Server = lab.Development
+		l, err = lab.Start(t.Context(), options)
+	}
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, l.Close()) })
 	report, err := chaos.Run(t.Context(), chaos.Options{

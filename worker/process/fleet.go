@@ -7,6 +7,7 @@ const (
 	// usual quota of 200 environments begin their deployments within a minute, which take many, and a single
 	// deployment never notices it: Temporal lets as many steps as the rate begin at once after a quiet moment.
 	PlatformRate = 10
-	// WorkflowCache is how many workflows stay in memory between their tasks; docs/fleet.md has what one takes.
-	WorkflowCache = 2000
+	// WorkflowCache is how many workflows stay in memory between their tasks; docs/fleet.md has what one takes. It is
+	// filled by the first runs that wait: however many follow, a worker takes no more than a hundred megabytes for them.
+	WorkflowCache = 1000
 )

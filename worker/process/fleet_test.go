@@ -222,6 +222,57 @@ func TestStepsOfARollbackComeFirstAndThoseOfPipelinesInTurns(t *testing.T) {
 	require.Less(t, slices.Index(names, "calm"), 6)
 }
 
+// What a deployment does is as urgent as the deployment, until it is to be taken back.
+func TestTheWayBackOfADeploymentIsUrgent(t *testing.T) {
+	server := newServer(t)
+	c := dial(t, server, "test")
+	w := Options{Temporal: c, Log: slog.New(slog.DiscardHandler)}.withDefaults().workflowWorker()
+	require.NoError(t, w.Start())
+	t.Cleanup(w.Stop)
+	platform := worker.New(c, workflows.PlatformQueue, worker.Options{DisableWorkflowWorker: true})
+	step := func(name string, does any) {
+		platform.RegisterActivityWithOptions(does, activity.RegisterOptions{Name: name})
+	}
+	found := delivery.Observation{Application: "shop", Name: "shop", Status: "Ready", HealthStatus: "Ok", VersionLabel: "v0"}
+	step("AwaitReady", func(context.Context, activities.AwaitReadyInput) (delivery.Observation, error) { return found, nil })
+	step("Precheck", func(context.Context, activities.PrecheckInput) (activities.Prechecked, error) {
+		return activities.Prechecked{Good: &delivery.Version{Application: "shop", Label: "v0"}}, nil
+	})
+	step("Update", func(context.Context, activities.UpdateInput) (activities.Update, error) {
+		return activities.Update{}, nil
+	})
+	step("AwaitHealth", func(context.Context, activities.AwaitHealthInput) (delivery.Proof, error) {
+		return delivery.Proof{Verdict: delivery.VerdictUnhealthy, Reason: "it is Severe", Observed: found}, nil
+	})
+	step("Settle", func(context.Context, activities.SettleInput) (delivery.Observation, error) {
+		return delivery.Observation{}, sdktemporal.NewNonRetryableApplicationError("there is none", string(delivery.EnvironmentNotFound), nil)
+	})
+	require.NoError(t, platform.Start())
+	t.Cleanup(platform.Stop)
+	require.NoError(t, ask(t.Context(), c, "busy", "shop", false, false))
+
+	deployment := delivery.DeploymentID("shop", "shop", 1)
+	var result delivery.Result
+	require.Eventually(t, func() bool {
+		described, err := c.DescribeWorkflowExecution(t.Context(), deployment, "")
+		return err == nil && described.GetWorkflowExecutionInfo().GetStatus() != enums.WORKFLOW_EXECUTION_STATUS_RUNNING
+	}, time.Minute, 50*time.Millisecond)
+	require.Error(t, c.GetWorkflow(t.Context(), deployment, "").Get(t.Context(), &result))
+	own := map[string]int32{}
+	for events := c.GetWorkflowHistory(t.Context(), deployment, "", false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT); events.HasNext(); {
+		event, err := events.Next()
+		require.NoError(t, err)
+		if started := event.GetWorkflowExecutionStartedEventAttributes(); started != nil {
+			require.EqualValues(t, 3, started.GetPriority().GetPriorityKey())
+			require.Equal(t, "busy", started.GetPriority().GetFairnessKey())
+		}
+		if scheduled := event.GetActivityTaskScheduledEventAttributes(); scheduled != nil {
+			own[scheduled.GetActivityType().GetName()] = scheduled.GetPriority().GetPriorityKey()
+		}
+	}
+	require.Equal(t, map[string]int32{"AwaitReady": 0, "Precheck": 0, "Update": 0, "AwaitHealth": 0, "Settle": 1}, own, "0 is the deployment's own")
+}
+
 // ask asks an environment's queue for a deployment, as runs and the command line do.
 func ask(ctx context.Context, c client.Client, pipeline, environment string, rollback, hotfix bool) error {
 	request := delivery.Request{

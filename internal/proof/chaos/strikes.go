@@ -16,15 +16,20 @@ type strike struct {
 	server, database bool
 }
 
-// schedule draws strikes from a seed: three in five kill a worker, one Temporal, and one its database where there is
-// one; and one in four kills a worker beside.
+// schedule draws strikes from a seed: the first three kill one of each, and of those that follow three in five a worker,
+// one Temporal, and one its database where there is one; and one in four kills a worker beside.
 func schedule(seed uint64, workers int, between time.Duration, databases bool) func() strike {
 	dice := rand.New(rand.NewPCG(seed, 0))
+	first := []int{0, 3, 4}
+	dice.Shuffle(len(first), func(i, j int) { first[i], first[j] = first[j], first[i] })
 	return func() strike {
 		s := strike{
 			after: time.Duration(dice.Int64N(int64(2 * between))), away: time.Duration(dice.Int64N(int64(between))), worker: -1,
 		}
 		victim, beside, which := dice.IntN(5), dice.IntN(4) == 0, dice.IntN(workers)
+		if len(first) > 0 {
+			victim, first = first[0], first[1:]
+		}
 		s.server = victim == 3 || victim == 4 && !databases
 		s.database = victim == 4 && databases
 		if victim < 3 || beside {

@@ -28,6 +28,8 @@ type Options struct {
 	Directory string
 	// Server is the kind of Temporal server. Default: Development.
 	Server Kind
+	// Progress gets a line for each step of its start. Optional.
+	Progress func(string)
 	// AWS is the stand-in; its DataDir is the lab's.
 	AWS aws.Options
 	// Pace is how often the worker asks it.

@@ -10,6 +10,7 @@ import (
 	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/log"
 
+	"gravity/internal/local/cluster"
 	"gravity/internal/local/temporal"
 	"gravity/workflows"
 )
@@ -31,20 +32,46 @@ type Database interface {
 // Kind is a kind of Temporal server.
 type Kind string
 
-// Development is Temporal's development server on a file.
-const Development Kind = "development"
+// The kinds of servers.
+const (
+	// PostgreSQL is the server that people run, on the database that docs/performance.md gives numbers for.
+	PostgreSQL Kind = "postgresql"
+	// Development is Temporal's development server on a file.
+	Development Kind = "development"
+)
 
 // Describe says in words what a kind of server is.
 func (k Kind) Describe() string {
+	if k == PostgreSQL {
+		return "Temporal's server on PostgreSQL"
+	}
 	return "Temporal's development server"
 }
 
 func (l *Lab) startTemporal(ctx context.Context) (err error) {
+	attributes := map[string]string{}
+	for _, name := range workflows.SearchAttributes() {
+		attributes[name] = "Keyword"
+	}
+	directory := filepath.Join(l.options.Directory, "temporal")
 	switch l.options.Server {
+	case PostgreSQL:
+		var started *cluster.Cluster
+		if started, err = cluster.Start(ctx, cluster.Options{
+			Directory: directory, SearchAttributes: attributes, Progress: l.options.Progress,
+		}); err == nil {
+			l.Temporal = real{started}
+		}
 	case Development, "":
-		l.Temporal, err = startDevelopment(ctx, filepath.Join(l.options.Directory, "temporal"))
+		var started *temporal.Server
+		started, err = temporal.Start(ctx, temporal.Options{
+			DataDir: directory, Headless: true, SearchAttributes: attributes, Progress: l.options.Progress,
+		})
+		if err == nil {
+			l.Temporal = started
+		}
 	default:
-		err = fmt.Errorf("there is no Temporal server of the kind %q", l.options.Server)
+		err = fmt.Errorf("there is no Temporal server of the kind %q: it is %s or %s", l.options.Server, PostgreSQL, Development)
 	}
 	if err != nil {
 		return err
@@ -53,13 +80,11 @@ func (l *Lab) startTemporal(ctx context.Context) (err error) {
 	return err
 }
 
-func startDevelopment(ctx context.Context, directory string) (Server, error) {
-	attributes := map[string]string{}
-	for _, name := range workflows.SearchAttributes() {
-		attributes[name] = "Keyword"
-	}
-	return temporal.Start(ctx, temporal.Options{DataDir: directory, Headless: true, SearchAttributes: attributes})
-}
+// real is Temporal's server on a database of its own.
+type real struct{ *cluster.Cluster }
+
+func (r real) Kill() error                       { return r.KillTemporal() }
+func (r real) Restart(ctx context.Context) error { return r.StartTemporal(ctx) }
 
 // Dial connects to a Temporal server.
 func Dial(ctx context.Context, address string, interceptors ...interceptor.ClientInterceptor) (client.Client, error) {
@@ -67,9 +92,3 @@ func Dial(ctx context.Context, address string, interceptors ...interceptor.Clien
 		HostPort: address, Interceptors: interceptors, Logger: log.NewStructuredLogger(slog.New(slog.DiscardHandler)),
 	})
 }
-
-// Default is the kind of server that is closest to what people run.
-const Default = Development
-
-// Kinds lists the kinds for people who choose one.
-func Kinds() string { return string(Development) }
