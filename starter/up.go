@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"gravity/worker/tracing"
 	"gravity/workflows"
 )
 
@@ -95,6 +96,14 @@ func (f *upFlags) up(ctx context.Context, g *globals) error {
 		return err
 	}
 	defer closeLog()
+	if options.Traces, err = tracing.Start(ctx, "gravity-up", options.Log); err != nil {
+		return err
+	}
+	defer func() {
+		if err := options.Traces.Stop(); err != nil {
+			options.Log.Warn("traces are lost", "error", err)
+		}
+	}()
 	stack, err := startStack(ctx, options)
 	if err != nil {
 		return interruptedOr(ctx, err)
