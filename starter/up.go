@@ -16,6 +16,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"gravity/internal/local/aws"
+	"gravity/worker/tracing"
 	"gravity/workflows"
 )
 
@@ -104,6 +106,19 @@ func (f *upFlags) up(ctx context.Context, g *globals) error {
 	if f.standInsOnly {
 		return f.standIns(ctx, options, faults, progress)
 	}
+	return f.everything(ctx, g, options, faults, progress)
+}
+
+// everything starts the whole stack, and stays until it is ended or the story is told.
+func (f *upFlags) everything(ctx context.Context, g *globals, options stackOptions, faults aws.Faults, progress *progress) (err error) {
+	if options.Traces, err = tracing.Start(ctx, "gravity-up", options.Log); err != nil {
+		return err
+	}
+	defer func() {
+		if err := options.Traces.Stop(); err != nil {
+			options.Log.Warn("traces are lost", "error", err)
+		}
+	}()
 	stack, err := startStack(ctx, options)
 	if err != nil {
 		return interruptedOr(ctx, err)

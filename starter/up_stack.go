@@ -20,6 +20,7 @@ import (
 	"go.temporal.io/sdk/worker"
 
 	"gravity/activities"
+	"gravity/internal/awscalls"
 	"gravity/internal/beanstalk"
 	"gravity/internal/config"
 	"gravity/internal/delivery"
@@ -30,6 +31,7 @@ import (
 	"gravity/internal/local/temporal"
 	"gravity/internal/webhook"
 	"gravity/worker/process"
+	"gravity/worker/tracing"
 	"gravity/workflows"
 )
 
@@ -64,7 +66,9 @@ type stackOptions struct {
 	GitHub   func(host string) (*github.Client, error)
 	Notify   []delivery.Receiver
 	Progress func(string)
-	Log      *slog.Logger
+	// Traces are what the receiver and the worker tell of themselves. Default: nothing.
+	Traces *tracing.Traces
+	Log    *slog.Logger
 }
 
 // stack is everything on one machine: Temporal, AWS, a git host, the webhook receiver and a worker.
@@ -86,6 +90,9 @@ const siteRepository = "example/site"
 func startStack(ctx context.Context, o stackOptions) (*stack, error) {
 	if err := o.checkPorts(); err != nil {
 		return nil, err
+	}
+	if o.Traces == nil {
+		o.Traces = tracing.Off
 	}
 	s := &stack{options: o}
 	for _, start := range []func(context.Context) error{
@@ -123,9 +130,11 @@ func (s *stack) startTemporal(ctx context.Context) error {
 	}
 	s.temporal = server
 	s.onClose(func() { s.warn("ending Temporal", server.Close()) })
-	s.client, err = client.DialContext(ctx, client.Options{
+	options := client.Options{
 		HostPort: server.Address(), Namespace: server.Namespace(), Logger: log.NewStructuredLogger(s.options.Log),
-	})
+	}
+	s.options.Traces.Trace(&options)
+	s.client, err = client.DialContext(ctx, options)
 	if err != nil {
 		return fmt.Errorf("connecting to Temporal at %s: %w", server.Address(), err)
 	}
@@ -216,7 +225,7 @@ func (s *stack) startReceiver(context.Context) error {
 		return err
 	}
 	receiver := newReceiver(receiverOptions{
-		temporal: s.client, file: s.config, secrets: [][]byte{secret}, runURL: s.runURL, log: s.options.Log,
+		temporal: s.client, file: s.config, secrets: [][]byte{secret}, runURL: s.runURL, log: s.options.Log, tracer: s.options.Traces.Tracer(),
 	})
 	server := webhook.NewServer(address, receiver)
 	go func() {
@@ -246,9 +255,11 @@ func (s *stack) startWorker(ctx context.Context) error {
 		}
 		gitHub = made
 	}
+	platform := s.platform.Config()
+	awscalls.Watch(&platform, awscalls.Options{Tracer: s.options.Traces.Tracer()})
 	polling, err := process.Start(process.Options{
 		GitHub: gitHub, Notices: process.Notices{RunURL: s.runURL},
-		Temporal: s.client, AWS: s.platform.Config(), Metrics: s.options.Metrics, Directory: filepath.Join(s.options.Directory, "worker"),
+		Temporal: s.client, AWS: platform, Metrics: s.options.Metrics, Directory: filepath.Join(s.options.Directory, "worker"),
 		Pace: s.options.Worker, LocalRepositories: true, CommandsAsWorker: true, Versioning: s.options.Versioning, Grace: 5 * time.Second, Log: s.options.Log,
 	})
 	if err != nil {

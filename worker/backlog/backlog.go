@@ -103,23 +103,27 @@ func (c *Collector) Collect(metrics chan<- prometheus.Metric) {
 	}
 }
 
-// ask asks Temporal. What it does not answer is left out: a number of before would look like one of now.
+// ask asks Temporal both questions at once. What it does not answer is left out: a number of before would look
+// like one of now.
 func (c *Collector) ask() []prometheus.Metric {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	var answers []prometheus.Metric
-	for about, question := range map[string]func(context.Context) ([]prometheus.Metric, error){
-		"workflows": c.countWorkflows, "task queues": c.describeQueues,
-	} {
-		value := 1.0
-		found, err := question(ctx)
-		if err != nil {
-			c.log.Warn("what waits is not known", "about", about, "error", err)
-			value, found = 0, nil
-		}
-		answers = append(append(answers, found...), prometheus.MustNewConstMetric(up, prometheus.GaugeValue, value, about))
+	var counted, described []prometheus.Metric
+	var asking sync.WaitGroup
+	asking.Go(func() { counted = c.answer(ctx, "workflows", c.countWorkflows) })
+	asking.Go(func() { described = c.answer(ctx, "task queues", c.describeQueues) })
+	asking.Wait()
+	return append(counted, described...)
+}
+
+// answer is what a question gave, and whether it was answered.
+func (c *Collector) answer(ctx context.Context, about string, question func(context.Context) ([]prometheus.Metric, error)) []prometheus.Metric {
+	found, err := question(ctx)
+	if err != nil {
+		c.log.Warn("what waits is not known", "about", about, "error", err)
+		return []prometheus.Metric{prometheus.MustNewConstMetric(up, prometheus.GaugeValue, 0, about)}
 	}
-	return answers
+	return append(found, prometheus.MustNewConstMetric(up, prometheus.GaugeValue, 1, about))
 }
 
 // countWorkflows asks once a state: grouping by search attributes is nothing that every visibility store can.
