@@ -55,8 +55,10 @@ type AwaitReadyInput struct {
 
 // AwaitReady waits until nobody's update holds the environment.
 func (b *Beanstalk) AwaitReady(ctx context.Context, input AwaitReadyInput) (delivery.Observation, error) {
-	observed, err := b.Client.AwaitReady(ctx, input.Application, input.Environment, input.Until, heartbeat(ctx))
-	return observed, toTemporal(err)
+	return handOver(ctx, func(ctx context.Context) (delivery.Observation, error) {
+		observed, err := b.Client.AwaitReady(ctx, input.Application, input.Environment, input.Until, heartbeat(ctx))
+		return observed, toTemporal(err)
+	})
 }
 
 // UpdateInput is the environment as it was found, and the version that it is to have.
@@ -90,11 +92,13 @@ type AwaitHealthInput struct {
 // AwaitHealth waits until it can be said whether the environment is good on the version. One
 // activity, however long it takes: what it sees meanwhile is in its heartbeats.
 func (b *Beanstalk) AwaitHealth(ctx context.Context, input AwaitHealthInput) (delivery.Proof, error) {
-	proof, err := b.Client.AwaitHealth(ctx, beanstalk.HealthWait{
-		Application: input.Application, Environment: input.Environment, EnvironmentID: input.EnvironmentID, Version: input.Version,
-		Started: input.Started, Health: input.Health, Deadline: input.Deadline, Also: b.quiet(input.Health.Alarms),
-	}, heartbeat(ctx))
-	return proof, toTemporal(err)
+	return handOver(ctx, func(ctx context.Context) (delivery.Proof, error) {
+		proof, err := b.Client.AwaitHealth(ctx, beanstalk.HealthWait{
+			Application: input.Application, Environment: input.Environment, EnvironmentID: input.EnvironmentID, Version: input.Version,
+			Started: input.Started, Health: input.Health, Deadline: input.Deadline, Also: b.quiet(input.Health.Alarms),
+		}, heartbeat(ctx))
+		return proof, toTemporal(err)
+	})
 }
 
 // quiet complains of alarms that are raised. After an update they have the same time to settle as the
@@ -119,8 +123,10 @@ type SettleInput struct {
 
 // Settle aborts the update that is under way, if any, and waits until the environment is Ready.
 func (b *Beanstalk) Settle(ctx context.Context, input SettleInput) (delivery.Observation, error) {
-	observed, err := b.Client.Settle(ctx, input.Found, input.Abort, input.Until, heartbeat(ctx))
-	return observed, toTemporal(err)
+	return handOver(ctx, func(ctx context.Context) (delivery.Observation, error) {
+		observed, err := b.Client.Settle(ctx, input.Found, input.Abort, input.Until, heartbeat(ctx))
+		return observed, toTemporal(err)
+	})
 }
 
 // heartbeat puts what a wait sees where the command line and Temporal's web UI read it live.

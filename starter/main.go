@@ -24,7 +24,7 @@ func main() {
 var commands = []func(*globals) *cobra.Command{
 	newDeploy, newRetry, newStatus, newWatch, newLogs, newHistory, newStats,
 	newApprove, newReject, newAbort, newRollback, newFreeze, newThaw,
-	newProvision, newDestroy, newBootstrap,
+	newProvision, newDestroy, newBootstrap, newWorkers,
 	newServe, newProbe, newRedeliver, newCodec, newValidate, newUp,
 }
 

@@ -53,6 +53,11 @@ func TestFlagsComeBeforeTheEnvironment(t *testing.T) {
 	assert.Equal(t, os.Getuid() == 0, s.directory == "/var/lib/gravity/worker", "root's home is closed to the accounts of commands")
 	assert.False(t, s.versioning().UseVersioning)
 	assert.Nil(t, s.credentials())
+	assert.Equal(t, fleetSettings{platformRate: platformRate, workflowCache: workflowCache}, s.fleet)
+
+	s, err = parse([]string{"--workflow-cache", "50"}, environment(map[string]string{"GRAVITY_PLATFORM_RATE": "0", "GRAVITY_WORKFLOW_CACHE": "7"}))
+	require.NoError(t, err)
+	assert.Equal(t, fleetSettings{platformRate: 0, workflowCache: 50}, s.fleet)
 }
 
 func TestWrongFlagsAreExplained(t *testing.T) {
@@ -63,6 +68,9 @@ func TestWrongFlagsAreExplained(t *testing.T) {
 		"not defined: -bogus":             {arguments: []string{"--bogus"}},
 		`unexpected argument "x"`:         {arguments: []string{"x"}},
 		"--builds is 0":                   {arguments: []string{"--builds", "0"}},
+		"--platform-rate is -1":           {arguments: []string{"--platform-rate", "-1"}},
+		"--platform-rate is NaN":          {variables: map[string]string{"GRAVITY_PLATFORM_RATE": "NaN"}},
+		"--workflow-cache is 0":           {arguments: []string{"--workflow-cache", "0"}},
 		`GRAVITY_BUILDS="many"`:           {variables: map[string]string{"GRAVITY_BUILDS": "many"}},
 		"--log-format is \"xml\"":         {arguments: []string{"--log-format", "xml"}},
 		"--deployment and --build-id":     {arguments: []string{"--deployment", "gravity"}},

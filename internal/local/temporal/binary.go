@@ -4,12 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strconv"
 	"time"
+
+	"gravity/internal/local/child"
+	"gravity/internal/local/pinned"
 )
 
 const (
@@ -19,6 +20,17 @@ const (
 	// versionTimeout bounds `temporal --version`.
 	versionTimeout = 10 * time.Second
 )
+
+// development is the command line of Temporal with its development server.
+var development = pinned.Program{
+	Folder:  "temporal",
+	Name:    "temporal",
+	Module:  "github.com/temporalio/cli",
+	Package: "github.com/temporalio/cli/cmd/temporal",
+	Version: "github.com/temporalio/cli/temporalcli.Version",
+	Title:   "Temporal's development server",
+	Takes:   "3 minutes",
+}
 
 // Binary finds a Temporal CLI with a development server that is new enough: `temporal` in PATH, or
 // else one that it builds from the version pinned in tools/temporal of this module's source tree.
@@ -35,20 +47,12 @@ func Binary(ctx context.Context, progress func(string)) (string, error) {
 	if !errors.Is(installedErr, exec.ErrNotFound) {
 		progress(installedErr.Error() + "; it is not used")
 	}
-	directory, err := os.Getwd()
-	if err != nil {
-		return "", fmt.Errorf("find the working directory: %w", err)
-	}
-	tree, err := sourceTree(directory)
-	if err != nil {
+	built, err := development.Binary(ctx, progress)
+	if errors.Is(err, pinned.ErrNoSource) {
 		return "", fmt.Errorf("no Temporal development server: %w; %w. "+
 			"Install the Temporal CLI (https://docs.temporal.io/cli), or start from Gravity's source tree, which builds it", installedErr, err)
 	}
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return "", fmt.Errorf("find a cache folder for Temporal's development server (set HOME): %w", err)
-	}
-	return fromSource(ctx, tree, filepath.Join(cache, "gravity"), progress)
+	return built, err
 }
 
 // fromPath answers with exec.ErrNotFound when there is none.
@@ -60,7 +64,7 @@ func fromPath(ctx context.Context) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, versionTimeout)
 	defer cancel()
 	command := exec.CommandContext(ctx, path, "--version")
-	command.Env = environment()
+	command.Env = child.Environment()
 	command.WaitDelay = time.Second
 	output, err := command.Output()
 	if err != nil {
@@ -91,23 +95,3 @@ func newEnough(output string) error {
 	}
 	return nil
 }
-
-var ourModule = regexp.MustCompile(`(?m)^module gravity\s*$`)
-
-// sourceTree looks upwards for the module gravity and the module of the pinned CLI in it; parts of
-// the tree, such as site/, are modules of their own.
-func sourceTree(directory string) (string, error) {
-	for at := directory; ; at = filepath.Dir(at) {
-		content, err := os.ReadFile(filepath.Join(at, "go.mod"))
-		if err == nil && ourModule.Match(content) {
-			if _, err := os.Stat(toolModule(at)); err == nil {
-				return at, nil
-			}
-		}
-		if at == filepath.Dir(at) {
-			return "", fmt.Errorf("%s is not inside Gravity's source tree", directory)
-		}
-	}
-}
-
-func toolModule(tree string) string { return filepath.Join(tree, "tools", "temporal", "go.mod") }

@@ -1,12 +1,11 @@
 package temporal
 
 import (
-	"fmt"
-	"math/rand/v2"
 	"net"
 	"strconv"
 
 	"gravity/internal/delivery"
+	"gravity/internal/local/child"
 )
 
 // choosePorts fixes the ports at the first launch; a restart keeps them. It checks before the server
@@ -46,18 +45,10 @@ func checkPort(port int, flag string) error {
 	return listener.Close()
 }
 
-// freePort draws from below the range from which systems hand out ports by themselves (32768 on
-// Linux, 49152 elsewhere): between this check and the server's own listening, and between a Kill and
-// a Restart, no program that asks for any port gets this one.
 func freePort() (int, error) {
-	const lowest, highest, tries = 15000, 32000, 200
-	var err error
-	for range tries {
-		port := lowest + rand.IntN(highest-lowest)
-		var listener net.Listener
-		if listener, err = net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port)); err == nil {
-			return port, listener.Close()
-		}
+	ports, err := child.FreePorts(1)
+	if err != nil {
+		return 0, err
 	}
-	return 0, fmt.Errorf("no free port between %d and %d on 127.0.0.1: %w", lowest, highest, err)
+	return ports[0], nil
 }

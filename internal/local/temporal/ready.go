@@ -21,6 +21,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"gravity/internal/delivery"
+	"gravity/internal/local/child"
 )
 
 const (
@@ -34,7 +35,7 @@ const (
 )
 
 // awaitReady returns when every part of the server answers, not when a port is open.
-func (s *Server) awaitReady(ctx context.Context, child *process) error {
+func (s *Server) awaitReady(ctx context.Context, server *child.Process) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, fmt.Errorf("no answer for %s", startTimeout))
 	defer cancel()
 	connection, err := s.connect()
@@ -48,8 +49,8 @@ func (s *Server) awaitReady(ctx context.Context, child *process) error {
 	began, last := time.Now(), errors.New("not asked yet")
 	for {
 		select {
-		case <-child.ended:
-			return &earlyEnd{child.explain()}
+		case <-server.Ended():
+			return &earlyEnd{server.Explain()}
 		case <-ctx.Done():
 			return fmt.Errorf("wait for Temporal's development server: %w; its last answer: %w", context.Cause(ctx), last)
 		case <-tell.C:
@@ -74,10 +75,17 @@ func (s *Server) connect() (client.Client, error) {
 	return connection, nil
 }
 
-// ask puts one question to each service in the server: frontend, history, matching, visibility, UI.
 func (s *Server) ask(ctx context.Context, connection client.Client) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
+	if err := Ask(ctx, connection, s.options.Namespace); err != nil {
+		return err
+	}
+	return s.askUI(ctx)
+}
+
+// Ask puts one question to each service of a server: frontend, history, matching, visibility.
+func Ask(ctx context.Context, connection client.Client, namespace string) error {
 	if _, err := connection.CheckHealth(ctx, &client.CheckHealthRequest{}); err != nil {
 		return fmt.Errorf("health: %w", err)
 	}
@@ -86,18 +94,18 @@ func (s *Server) ask(ctx context.Context, connection client.Client) error {
 		return fmt.Errorf("history: %w", err)
 	}
 	service := connection.WorkflowService()
-	if _, err := service.DescribeNamespace(ctx, &workflowservice.DescribeNamespaceRequest{Namespace: s.options.Namespace}); err != nil {
-		return fmt.Errorf("namespace %s: %w", s.options.Namespace, err)
+	if _, err := service.DescribeNamespace(ctx, &workflowservice.DescribeNamespaceRequest{Namespace: namespace}); err != nil {
+		return fmt.Errorf("namespace %s: %w", namespace, err)
 	}
 	if _, err := service.DescribeTaskQueue(ctx, &workflowservice.DescribeTaskQueueRequest{
-		Namespace: s.options.Namespace, TaskQueue: &taskqueue.TaskQueue{Name: "no-such-queue"},
+		Namespace: namespace, TaskQueue: &taskqueue.TaskQueue{Name: "no-such-queue"},
 	}); err != nil {
 		return fmt.Errorf("matching: %w", err)
 	}
 	if _, err := connection.CountWorkflow(ctx, &workflowservice.CountWorkflowExecutionsRequest{}); err != nil {
 		return fmt.Errorf("visibility: %w", err)
 	}
-	return s.askUI(ctx)
+	return nil
 }
 
 func (s *Server) askUI(ctx context.Context) error {
@@ -138,26 +146,33 @@ func (s *Server) prepareNamespace(ctx context.Context) error {
 			return fmt.Errorf("set the retention of Temporal's namespace %s: %w", s.options.Namespace, err)
 		}
 	}
-	missing, err := s.missingAttributes(ctx, connection)
+	return AddSearchAttributes(ctx, connection, s.options.Namespace, s.options.SearchAttributes)
+}
+
+// AddSearchAttributes adds those that the namespace lacks of the wanted ones, which are types by name.
+func AddSearchAttributes(ctx context.Context, connection client.Client, namespace string, wanted map[string]string) error {
+	missing, err := missingAttributes(ctx, connection, namespace, wanted)
 	if err != nil || len(missing) == 0 {
 		return err
 	}
 	if _, err := connection.OperatorService().AddSearchAttributes(ctx, &operatorservice.AddSearchAttributesRequest{
-		Namespace: s.options.Namespace, SearchAttributes: missing,
+		Namespace: namespace, SearchAttributes: missing,
 	}); err != nil {
 		return fmt.Errorf("add search attributes %v to Temporal's namespace %s: %w",
-			slices.Sorted(maps.Keys(missing)), s.options.Namespace, err)
+			slices.Sorted(maps.Keys(missing)), namespace, err)
 	}
 	return nil
 }
 
-func (s *Server) missingAttributes(ctx context.Context, connection client.Client) (map[string]enums.IndexedValueType, error) {
-	known, err := connection.OperatorService().ListSearchAttributes(ctx, &operatorservice.ListSearchAttributesRequest{Namespace: s.options.Namespace})
+func missingAttributes(
+	ctx context.Context, connection client.Client, namespace string, all map[string]string,
+) (map[string]enums.IndexedValueType, error) {
+	known, err := connection.OperatorService().ListSearchAttributes(ctx, &operatorservice.ListSearchAttributesRequest{Namespace: namespace})
 	if err != nil {
-		return nil, fmt.Errorf("list search attributes of Temporal's namespace %s: %w", s.options.Namespace, err)
+		return nil, fmt.Errorf("list search attributes of Temporal's namespace %s: %w", namespace, err)
 	}
 	missing := map[string]enums.IndexedValueType{}
-	for name, text := range s.options.SearchAttributes {
+	for name, text := range all {
 		wanted, err := enums.IndexedValueTypeFromString(text)
 		if err != nil {
 			return nil, delivery.Errorf(delivery.InvalidInput, "search attribute %s: %q is no type of Temporal's", name, text)

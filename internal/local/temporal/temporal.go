@@ -16,6 +16,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"gravity/internal/local/child"
 )
 
 // Options of Start. The zero value is a server in memory on free ports.
@@ -72,7 +74,7 @@ type Server struct {
 	changing sync.Mutex // held by Close, Kill and Restart, so that one of them works at a time
 
 	mutex  sync.Mutex
-	child  *process
+	server *child.Process
 	closed bool
 	err    error
 	done   chan struct{}
@@ -136,23 +138,30 @@ func (s *Server) launchOnce(ctx context.Context) error {
 	if err := s.choosePorts(); err != nil {
 		return err
 	}
-	child, err := launch(s.binary, s.arguments(), s.lock, s.options.Log)
+	server, err := s.launch()
 	if err != nil {
 		return fmt.Errorf("start %s: %w", s.binary, err)
 	}
 	s.mutex.Lock()
-	s.child = child
+	s.server = server
 	s.mutex.Unlock()
-	s.nameHolder(child.pid)
-	if err := s.awaitReady(ctx, child); err != nil {
-		child.expected.Store(true)
-		child.signal(os.Kill)
-		<-child.ended
-		return s.explain(err)
+	s.nameHolder(server.Pid)
+	if err := s.awaitReady(ctx, server); err != nil {
+		return s.explain(errors.Join(err, server.End(os.Kill, stopTimeout)))
 	}
 	s.settled = true
-	go s.watch(child)
+	go s.watch(server)
 	return nil
+}
+
+func (s *Server) launch() (*child.Process, error) {
+	command := child.Command{
+		Name: "temporal", Path: s.binary, Arguments: s.arguments(), Environment: child.Environment(), Log: s.options.Log,
+	}
+	if s.lock != nil {
+		command.Inherited = []*os.File{s.lock}
+	}
+	return child.Start(command)
 }
 
 // arguments of `temporal`. What the user's own Temporal settings say must not reach this server.
@@ -193,8 +202,9 @@ var settings = []string{
 	// Search attributes count from the moment that they are added. It is the default of this server,
 	// and Start relies on it.
 	"system.forceSearchAttributesCacheRefreshOnRead=true",
-	// Priorities of tasks; off by default in this release.
+	// Priorities of tasks, and turns of those that have the same one; both off by default in this release.
 	"matching.useNewMatcher=true",
+	"matching.enableFairness=true",
 	// Limits for one client among many. Here there is one, and a thousand waiting runs are fine.
 	"frontend.rps=24000",
 	"frontend.namespaceRPS=24000",
@@ -225,10 +235,10 @@ func (s *Server) Namespace() string { return s.options.Namespace }
 func (s *Server) Pid() int {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
-	if s.child == nil {
+	if s.server == nil {
 		return 0
 	}
-	return s.child.pid
+	return s.server.Pid
 }
 
 // Done is closed when the server has ended: by itself, which Err then explains, or by Close. Kill
@@ -243,12 +253,12 @@ func (s *Server) Err() error {
 }
 
 // watch reports an end that nobody asked for.
-func (s *Server) watch(child *process) {
-	<-child.ended
-	if child.expected.Load() {
+func (s *Server) watch(server *child.Process) {
+	<-server.Ended()
+	if server.Asked() {
 		return
 	}
-	s.finish(fmt.Errorf("temporal's development server ended by itself: %w", child.explain()))
+	s.finish(fmt.Errorf("temporal's development server ended by itself: %w", server.Explain()))
 }
 
 func (s *Server) finish(err error) {
@@ -306,11 +316,10 @@ func (s *Server) Close() error {
 // endChild ends the process that runs now and waits until it is gone.
 func (s *Server) endChild(signal os.Signal) error {
 	s.mutex.Lock()
-	child := s.child
+	server := s.server
 	s.mutex.Unlock()
-	if child == nil {
+	if server == nil {
 		return nil
 	}
-	child.expected.Store(true)
-	return child.end(signal, stopTimeout)
+	return server.End(signal, stopTimeout)
 }

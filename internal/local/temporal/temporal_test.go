@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"fmt"
-	"log/slog"
 	"net"
 	"os"
 	"os/exec"
@@ -25,6 +24,7 @@ import (
 	sdk "go.temporal.io/sdk/temporal"
 
 	"gravity/internal/delivery"
+	"gravity/internal/local/child"
 )
 
 // helperVariable turns this test binary into a program that starts a server in the folder that the
@@ -39,12 +39,12 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 		// A child that prints nothing: the server itself also dies of writing to a pipe that is closed.
-		quiet, err := launch("sleep", []string{"100"}, nil, slog.New(slog.DiscardHandler))
+		quiet, err := child.Start(child.Command{Name: "sleep", Path: "sleep", Arguments: []string{"100"}, Environment: child.Environment()})
 		if err != nil {
 			fmt.Println("error:", err)
 			os.Exit(1)
 		}
-		fmt.Println(server.Pid(), quiet.pid)
+		fmt.Println(server.Pid(), quiet.Pid)
 		select {}
 	}
 	os.Exit(m.Run())
@@ -242,31 +242,4 @@ func TestKillingTheParentEndsTheServer(t *testing.T) {
 	// At once: the start itself waits out the moment that the old server takes to end.
 	start(t, Options{DataDir: directory, Headless: true})
 	assert.Eventually(t, func() bool { return gone(server) && gone(quiet) }, 10*time.Second, 10*time.Millisecond)
-}
-
-func TestTheWatchdogKillsWhenThePipeClosesAndNotWhenItIsReleased(t *testing.T) {
-	for _, test := range []struct {
-		name   string
-		killed bool
-	}{{"this process ends", true}, {"released first", false}} {
-		t.Run(test.name, func(t *testing.T) {
-			watched := exec.Command("sleep", "60")
-			require.NoError(t, watched.Start())
-			ended := make(chan struct{})
-			go func() { defer close(ended); _ = watched.Wait() }()
-			defer func() { _ = watched.Process.Kill(); <-ended }()
-			alive, release, err := startWatchdog(watched.Process.Pid)
-			require.NoError(t, err)
-			if !test.killed {
-				release()
-			}
-			_ = alive.Close() // what the kernel does when this process ends
-			if test.killed {
-				<-ended
-				release()
-				return
-			}
-			assert.False(t, gone(watched.Process.Pid))
-		})
-	}
 }

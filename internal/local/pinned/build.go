@@ -1,4 +1,4 @@
-package temporal
+package pinned
 
 import (
 	"context"
@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,14 +14,16 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"gravity/internal/local/child"
 )
 
-const commandPackage = "github.com/temporalio/cli/cmd/temporal"
-
-var pinnedVersion = regexp.MustCompile(`(?m)^\s*(?:require\s+)?github\.com/temporalio/cli v(\S+)`)
+// tellEvery is the pace of progress lines while a build takes long.
+const tellEvery = 5 * time.Second
 
 // build is one binary to be: which version, from where, to where.
 type build struct {
+	Program
 	directory string // of the module that pins it
 	version   string
 	cache     string
@@ -30,8 +31,8 @@ type build struct {
 }
 
 // fromSource answers with the cached binary of the pinned version, and builds it when there is none.
-func fromSource(ctx context.Context, tree, cache string, progress func(string)) (string, error) {
-	b, err := planBuild(tree, cache)
+func (p Program) fromSource(ctx context.Context, tree, cache string, progress func(string)) (string, error) {
+	b, err := p.plan(tree, cache)
 	if err != nil {
 		return "", err
 	}
@@ -55,29 +56,31 @@ func fromSource(ctx context.Context, tree, cache string, progress func(string)) 
 	return b.target, nil
 }
 
-// planBuild names the binary by all that it is made of, so that a raised version, or another set of
+// plan names the binary by all that it is made of, so that a raised version, or another set of
 // dependencies under the same version, is another binary.
-func planBuild(tree, cache string) (*build, error) {
-	module, err := os.ReadFile(toolModule(tree))
+func (p Program) plan(tree, cache string) (*build, error) {
+	pin := p.pin(tree)
+	module, err := os.ReadFile(pin)
 	if err != nil {
-		return nil, fmt.Errorf("read which version of Temporal is pinned: %w", err)
+		return nil, fmt.Errorf("read which version of %s is pinned: %w", p.Title, err)
 	}
-	found := pinnedVersion.FindSubmatch(module)
+	found := regexp.MustCompile(`(?m)^\s*(?:require\s+)?` + regexp.QuoteMeta(p.Module) + ` v(\S+)`).FindSubmatch(module)
 	if found == nil {
-		return nil, fmt.Errorf("%s does not require github.com/temporalio/cli", toolModule(tree))
+		return nil, fmt.Errorf("%s does not require %s", pin, p.Module)
 	}
-	sums, err := os.ReadFile(filepath.Join(filepath.Dir(toolModule(tree)), "go.sum"))
+	sums, err := os.ReadFile(filepath.Join(filepath.Dir(pin), "go.sum"))
 	if err != nil {
-		return nil, fmt.Errorf("read which version of Temporal is pinned: %w", err)
+		return nil, fmt.Errorf("read which version of %s is pinned: %w", p.Title, err)
 	}
 	digest := sha256.New()
 	_, _ = fmt.Fprintf(digest, "%s %s\n%s\n%s", runtime.GOOS, runtime.GOARCH, module, sums)
 	version := string(found[1])
 	return &build{
-		directory: filepath.Dir(toolModule(tree)),
+		Program:   p,
+		directory: filepath.Dir(pin),
 		version:   version,
 		cache:     cache,
-		target:    filepath.Join(cache, "temporal-"+version+"-"+hex.EncodeToString(digest.Sum(nil))[:12]),
+		target:    filepath.Join(cache, p.Name+"-"+version+"-"+hex.EncodeToString(digest.Sum(nil))[:12]),
 	}, nil
 }
 
@@ -88,9 +91,9 @@ func (b *build) exists() bool {
 
 // lock makes sure that one process builds while the others wait and say so.
 func (b *build) lock(ctx context.Context, progress func(string)) (unlock func(), err error) {
-	file, err := os.OpenFile(filepath.Join(b.cache, "temporal.lock"), os.O_RDWR|os.O_CREATE, 0o644)
+	file, err := os.OpenFile(filepath.Join(b.cache, b.Name+".lock"), os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
-		return nil, fmt.Errorf("open the lock of the build of Temporal's development server: %w", err)
+		return nil, fmt.Errorf("open the lock of the build of %s: %w", b.Title, err)
 	}
 	try, tell := time.NewTicker(200*time.Millisecond), time.NewTicker(tellEvery)
 	defer try.Stop()
@@ -102,14 +105,14 @@ func (b *build) lock(ctx context.Context, progress func(string)) (unlock func(),
 		}
 		if !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) {
 			_ = file.Close()
-			return nil, fmt.Errorf("lock the build of Temporal's development server: %w", err)
+			return nil, fmt.Errorf("lock the build of %s: %w", b.Title, err)
 		}
 		select {
 		case <-ctx.Done():
 			_ = file.Close()
-			return nil, fmt.Errorf("wait for another process that builds Temporal's development server: %w", context.Cause(ctx))
+			return nil, fmt.Errorf("wait for another process that builds %s: %w", b.Title, context.Cause(ctx))
 		case <-tell.C:
-			progress(fmt.Sprintf("another process is building Temporal's development server; waited %.0f s so far", time.Since(began).Seconds()))
+			progress(fmt.Sprintf("another process is building %s; waited %.0f s so far", b.Title, time.Since(began).Seconds()))
 		case <-try.C:
 		}
 	}
@@ -119,10 +122,10 @@ func (b *build) lock(ctx context.Context, progress func(string)) (unlock func(),
 func (b *build) run(ctx context.Context, progress func(string)) error {
 	unfinished := b.target + ".unfinished" // the lock is held: nobody else writes it
 	command := b.command(unfinished)
-	output := &tail{log: slog.New(slog.DiscardHandler)}
+	output := child.NewTail("go build", nil)
 	command.Stdout, command.Stderr = output, output
 	if err := command.Start(); err != nil {
-		return fmt.Errorf("build Temporal's development server: run go: %w", err)
+		return fmt.Errorf("build %s: run go: %w", b.Title, err)
 	}
 	var failure error
 	ended := make(chan struct{})
@@ -130,24 +133,24 @@ func (b *build) run(ctx context.Context, progress func(string)) error {
 	tell := time.NewTicker(tellEvery)
 	defer tell.Stop()
 	began := time.Now()
-	progress(building(0))
+	progress(b.building(0))
 	for {
 		select {
 		case <-tell.C:
-			progress(building(time.Since(began)))
+			progress(b.building(time.Since(began)))
 		case <-ctx.Done():
 			_ = syscall.Kill(-command.Process.Pid, syscall.SIGKILL) // go and the compilers that it runs
 			<-ended
-			return errors.Join(fmt.Errorf("build Temporal's development server: %w", context.Cause(ctx)), remove(unfinished))
+			return errors.Join(fmt.Errorf("build %s: %w", b.Title, context.Cause(ctx)), remove(unfinished))
 		case <-ended:
 			if failure != nil {
-				output.flush()
-				return errors.Join(fmt.Errorf("build Temporal's development server in %s: %w\n%s", b.directory, failure, output), remove(unfinished))
+				output.Flush()
+				return errors.Join(fmt.Errorf("build %s in %s: %w\n%s", b.Title, b.directory, failure, output), remove(unfinished))
 			}
 			if err := os.Rename(unfinished, b.target); err != nil {
-				return fmt.Errorf("keep Temporal's development server: %w", err)
+				return fmt.Errorf("keep %s: %w", b.Title, err)
 			}
-			progress(fmt.Sprintf("built Temporal's development server %s in %.0f s", b.version, time.Since(began).Seconds()))
+			progress(fmt.Sprintf("built %s %s in %.0f s", b.Title, b.version, time.Since(began).Seconds()))
 			return nil
 		}
 	}
@@ -156,9 +159,11 @@ func (b *build) run(ctx context.Context, progress func(string)) error {
 // command to build with. Settings that a developer made for other work (GOFLAGS, GOOS, a workspace)
 // must not change what is built; an empty GOFLAGS would let those of `go env -w` through.
 func (b *build) command(target string) *exec.Cmd {
-	command := exec.Command("go", "build", "-trimpath", "-buildvcs=false",
-		"-ldflags", "-s -w -X github.com/temporalio/cli/temporalcli.Version="+b.version,
-		"-o", target, commandPackage)
+	flags := "-s -w"
+	if b.Version != "" {
+		flags += " -X " + b.Version + "=" + b.version
+	}
+	command := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags", flags, "-o", target, b.Package)
 	command.Dir = b.directory
 	command.Env = append(os.Environ(), "PWD="+b.directory, "GOFLAGS=-mod=readonly", "GOWORK=off",
 		"GOOS="+runtime.GOOS, "GOARCH="+runtime.GOARCH, "CGO_ENABLED=0")
@@ -166,8 +171,8 @@ func (b *build) command(target string) *exec.Cmd {
 	return command
 }
 
-func building(elapsed time.Duration) string {
-	return strings.TrimSuffix(fmt.Sprintf("building Temporal's development server, once: about 3 minutes; %.0f s so far", elapsed.Seconds()), "; 0 s so far")
+func (b *build) building(elapsed time.Duration) string {
+	return strings.TrimSuffix(fmt.Sprintf("building %s, once: about %s; %.0f s so far", b.Title, b.Takes, elapsed.Seconds()), "; 0 s so far")
 }
 
 func remove(file string) error {

@@ -1,0 +1,136 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/log"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"gravity/internal/local/child"
+	"gravity/internal/local/temporal"
+)
+
+// retention is how long closed workflows stay readable.
+const retention = 3 * 24 * time.Hour
+
+// server is Temporal's, all four services in one process.
+type server struct {
+	options      Options
+	binary       string
+	ports        ports
+	certificates *certificates // nil without TLS
+	process      *child.Process
+}
+
+// newServer chooses ports and writes the settings.
+func newServer(options Options, binaries Binaries, d *database) (*server, error) {
+	s := &server{options: options, binary: binaries.Temporal}
+	var err error
+	if s.ports, err = choosePorts(); err != nil {
+		return nil, err
+	}
+	if options.TLS {
+		if s.certificates, err = makeCertificates(filepath.Join(options.Directory, "tls")); err != nil {
+			return nil, err
+		}
+	}
+	return s, s.writeSettings(d)
+}
+
+func (s *server) address() string {
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.ports["frontend"].grpc))
+}
+
+func (s *server) clientOptions() (client.Options, error) {
+	options := client.Options{
+		HostPort: s.address(), Namespace: s.options.Namespace, Logger: log.NewStructuredLogger(s.options.Log),
+	}
+	if s.certificates == nil {
+		return options, nil
+	}
+	var err error
+	options.ConnectionOptions.TLS, err = s.certificates.client()
+	return options, err
+}
+
+func (s *server) start(ctx context.Context) error {
+	s.options.Progress("starting Temporal's server")
+	process, err := child.Start(child.Command{
+		Name: "temporal-server", Path: s.binary, Environment: child.Environment(), Log: s.options.Log,
+		Arguments: []string{"--config-file", s.settingsFile(), "--allow-no-auth", "start"},
+	})
+	if err != nil {
+		return fmt.Errorf("start Temporal's server: %w", err)
+	}
+	s.process = process
+	if err := s.awaitReady(ctx); err != nil {
+		return errors.Join(err, s.kill())
+	}
+	return nil
+}
+
+// awaitReady returns when every service answers and the namespace is as it was asked for.
+func (s *server) awaitReady(ctx context.Context) error {
+	options, err := s.clientOptions()
+	if err != nil {
+		return err
+	}
+	connection, err := client.NewLazyClient(options)
+	if err != nil {
+		return fmt.Errorf("make a client for Temporal at %s: %w", s.address(), err)
+	}
+	defer connection.Close()
+	err = await(ctx, s.process, "Temporal's server", s.options.Progress, func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+		defer cancel()
+		if err := s.register(ctx, connection); err != nil {
+			return err
+		}
+		return temporal.Ask(ctx, connection, s.options.Namespace)
+	})
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	return temporal.AddSearchAttributes(ctx, connection, s.options.Namespace, s.options.SearchAttributes)
+}
+
+func (s *server) register(ctx context.Context, connection client.Client) error {
+	_, err := connection.WorkflowService().RegisterNamespace(ctx, &workflowservice.RegisterNamespaceRequest{
+		Namespace: s.options.Namespace, WorkflowExecutionRetentionPeriod: durationpb.New(retention),
+	})
+	var exists *serviceerror.NamespaceAlreadyExists
+	if err != nil && !errors.As(err, &exists) {
+		return fmt.Errorf("register namespace %s: %w", s.options.Namespace, err)
+	}
+	return nil
+}
+
+func (s *server) kill() error {
+	if s.process == nil {
+		return nil
+	}
+	err := s.process.End(os.Kill, stopTimeout)
+	s.process = nil
+	return err
+}
+
+func (s *server) stop() error {
+	if s.process == nil {
+		return nil
+	}
+	err := s.process.End(os.Interrupt, stopTimeout)
+	s.process = nil
+	return err
+}
