@@ -15,7 +15,7 @@ RUN go mod download
 COPY . .
 ARG VERSION=dev
 RUN CGO_ENABLED=0 GOFLAGS=-mod=readonly GOTOOLCHAIN=local go build -trimpath -buildvcs=false -tags timetzdata \
-      -ldflags "-s -w -buildid= -X gravity/worker/process.release=$VERSION" -o /image/usr/local/bin/ ./worker ./starter
+      -ldflags "-s -w -buildid= -X gravity/worker/process.linkedVersion=$VERSION" -o /image/usr/local/bin/ ./worker ./starter
 # The time zones are in the programs (timetzdata). One date for all files makes the layer the same each time.
 RUN mkdir -p /image/etc/ssl/certs /image/home/gravity \
  && cp /etc/ssl/certs/ca-certificates.crt /image/etc/ssl/certs/ \

@@ -103,13 +103,13 @@ func closedFolder(folder string) string {
 	}
 }
 
-// release is the version that the linker was given, as images are built without a checkout of their own.
-var release string
+// linkedVersion is what the linker was given, as images are built without a checkout of their own.
+var linkedVersion string
 
 // version is this program's own, as far as it was built with one.
 func version() string {
-	if release != "" {
-		return release
+	if linkedVersion != "" {
+		return linkedVersion
 	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
