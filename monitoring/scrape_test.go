@@ -68,7 +68,7 @@ func install(t *testing.T) *installation {
 	require.NoError(t, err, string(output))
 	i.Lab, err = lab.Start(t.Context(), lab.Options{Directory: filepath.Join(i.directory, "lab"), AWS: aws.Options{Pace: aws.TestPace()}, NoWorker: true})
 	require.NoError(t, err)
-	t.Cleanup(func() { assert.NoError(t, i.Lab.Close()) })
+	t.Cleanup(func() { assert.NoError(t, i.Close()) })
 	keys, err := i.Server.Config().Credentials.Retrieve(t.Context())
 	require.NoError(t, err)
 	i.environment = []string{

@@ -58,7 +58,7 @@ func TestAProcessSaysWhatItIsUnlessItIsToldToBeAnother(t *testing.T) {
 		require.NoError(t, err)
 		found := map[string]string{}
 		for _, attribute := range described.Attributes() {
-			found[string(attribute.Key)] = attribute.Value.Emit()
+			found[string(attribute.Key)] = attribute.Value.String()
 		}
 		return found
 	}
