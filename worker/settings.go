@@ -95,6 +95,7 @@ Flags, and the environment variables that stand for them:
 
 Temporal is found as by all its tools: TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_API_KEY,
 TEMPORAL_TLS_..., or a profile of temporal.toml. AWS as by all of its: AWS_PROFILE, AWS_REGION, roles.
+Traces go where OpenTelemetry's own variables say: OTEL_EXPORTER_OTLP_ENDPOINT; without it nowhere.
 
 Examples:
   worker
