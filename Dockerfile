@@ -1,6 +1,6 @@
 # Gravity's images. Build one with `docker build --target NAME`, or all of them with `docker compose build`:
 #
-#   starter   both programs and nothing else: the receiver, the command line, the codec
+#   starter   both programs and nothing else: the receiver, the codec, and what of the command line needs no git
 #   worker    the worker, with what checkouts need; teams put their toolchain on top (docs/builds.md)
 #   stand-in  for trying: the worker with Go and the sample site (docker-compose.yml, profile stand-in)
 #

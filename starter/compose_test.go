@@ -282,7 +282,7 @@ func TestNetworksKeepApartWhoHasNothingToSayToEachOther(t *testing.T) {
 		return names
 	}
 	assert.Equal(t, []string{"postgresql", "schema", "temporal"}, on("database"))
-	assert.Equal(t, []string{"worker"}, on("outside"))
+	assert.Equal(t, []string{"starter", "worker"}, on("outside"))
 	assert.Equal(t, []string{"grafana", "receiver", "ui"}, on("published"))
 	assert.NotContains(t, on("temporal"), "grafana")
 	assert.Equal(t, []string{"prometheus", "receiver", "temporal", "worker"}, on("metrics"))
@@ -318,7 +318,7 @@ var variables = map[string][]string{
 		"GF_SECURITY_ADMIN_PASSWORD__FILE", "GF_USERS_ALLOW_SIGN_UP", "GF_ANALYTICS_REPORTING_ENABLED",
 		"GF_ANALYTICS_CHECK_FOR_UPDATES", "GF_PLUGINS_PREINSTALL_DISABLED",
 	},
-	"gravity/starter": append([]string{"GRAVITY_CONFIG", "GRAVITY_ENCRYPTION_KEYS_FILE"}, temporalVariables...),
+	"gravity/starter": append([]string{"GRAVITY_CONFIG", "HOME"}, temporalVariables...),
 }
 
 func TestComposeSetsNoVariableThatNobodyReads(t *testing.T) {
@@ -327,7 +327,7 @@ func TestComposeSetsNoVariableThatNobodyReads(t *testing.T) {
 			return // its own test has the flags that the variables stand for
 		}
 		image, _, _ := strings.Cut(service.Image, ":")
-		if image == "gravity/stand-in" {
+		if programOf(service) == "starter" {
 			image = "gravity/starter"
 		}
 		for name := range service.Environment {
