@@ -18,6 +18,9 @@ import (
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
+
+	"gravity/internal/delivery"
+	"gravity/internal/refusal"
 )
 
 // Outcome is how an attempt ended.
@@ -115,28 +118,18 @@ func tell(span trace.Span, outcome Outcome, metadata middleware.Metadata, err er
 	span.End()
 }
 
-// throttling knows the error codes by which the SDK itself backs off.
-var throttling = retry.IsErrorThrottles(retry.DefaultThrottles)
-
 func outcomeOf(ctx context.Context, err error) Outcome {
-	var refused smithy.APIError
-	switch {
-	case err == nil:
+	if err == nil {
 		return Answered
-	case throttling.IsErrorThrottle(err) == aws.TrueTernary:
+	}
+	switch kind := refusal.TypeOf(err, nil); {
+	case kind == delivery.Throttled:
 		return Throttled
-	case errors.As(err, &refused) && refused.ErrorFault() != smithy.FaultServer && !serverFault(err):
+	case kind != delivery.Unavailable:
 		return Refused
 	case ctx.Err() != nil:
 		return GivenUp
 	default:
 		return Failed
 	}
-}
-
-// serverFault reports whether the answer's status is AWS's fault: errors that a service's model does not list
-// say nothing of their own.
-func serverFault(err error) bool {
-	var answered interface{ HTTPStatusCode() int }
-	return errors.As(err, &answered) && answered.HTTPStatusCode() >= 500
 }
