@@ -17,7 +17,7 @@ import (
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 
-	"gravity/workflows"
+	"gravity/worker/backlog"
 )
 
 // fleetView is what Temporal knows of the workers.
@@ -81,18 +81,6 @@ type fleet struct {
 // unlimited is the rate that the SDK sends where none is set.
 const unlimited = 100_000
 
-// watchedQueues are those that all workers share; a build host's own ones are its affair.
-var watchedQueues = []struct {
-	name string
-	kind enums.TaskQueueType
-}{
-	{workflows.Queue, enums.TASK_QUEUE_TYPE_WORKFLOW},
-	{workflows.Queue, enums.TASK_QUEUE_TYPE_ACTIVITY},
-	{workflows.PlatformQueue, enums.TASK_QUEUE_TYPE_ACTIVITY},
-	{workflows.BuildQueue, enums.TASK_QUEUE_TYPE_ACTIVITY},
-	{workflows.GitHubQueue, enums.TASK_QUEUE_TYPE_ACTIVITY},
-}
-
 func (g *globals) showWorkers(ctx context.Context, name string) error {
 	c, err := g.connect(ctx)
 	if err != nil {
@@ -111,10 +99,10 @@ func (g *globals) lookAtFleet(ctx context.Context, c client.Client, name string)
 		fleetView: fleetView{Deployment: name, Builds: []buildView{}},
 		handle:    c.WorkerDeploymentClient().GetHandle(name),
 	}
-	for _, queue := range watchedQueues {
-		seen, err := g.lookAtQueue(ctx, c, queue.name, queue.kind)
+	for _, queue := range backlog.Queues {
+		seen, err := g.lookAtQueue(ctx, c, queue.Name, queue.Kind)
 		if err != nil {
-			return nil, g.explain(err, "asking who polls "+queue.name)
+			return nil, g.explain(err, "asking who polls "+queue.Name)
 		}
 		f.Queues = append(f.Queues, seen)
 	}

@@ -42,11 +42,14 @@ var states = map[string][]string{
 	},
 }
 
-// queues are where tasks wait. Those of build hosts are left out: a step of a build is never kept waiting there.
-var queues = []struct {
-	name string
-	kind enums.TaskQueueType
-}{
+// Queue is a task queue, for tasks of one kind.
+type Queue struct {
+	Name string
+	Kind enums.TaskQueueType
+}
+
+// Queues are where tasks wait. Those of build hosts are left out: a step of a build is never kept waiting there.
+var Queues = []Queue{
 	{workflows.Queue, enums.TASK_QUEUE_TYPE_WORKFLOW},
 	{workflows.Queue, enums.TASK_QUEUE_TYPE_ACTIVITY},
 	{workflows.PlatformQueue, enums.TASK_QUEUE_TYPE_ACTIVITY},
@@ -151,8 +154,8 @@ func (c *Collector) countWorkflows(ctx context.Context) ([]prometheus.Metric, er
 
 func (c *Collector) describeQueues(ctx context.Context) ([]prometheus.Metric, error) {
 	return together(ctx, func(begin func(func(context.Context) ([]prometheus.Metric, error))) {
-		for _, queue := range queues {
-			begin(func(ctx context.Context) ([]prometheus.Metric, error) { return c.describe(ctx, queue.name, queue.kind) })
+		for _, queue := range Queues {
+			begin(func(ctx context.Context) ([]prometheus.Metric, error) { return c.describe(ctx, queue.Name, queue.Kind) })
 		}
 	})
 }
