@@ -46,7 +46,11 @@ func TestStandInsTellEverybodyElseWhereTheyAre(t *testing.T) {
 		ended <- run(ctx, []string{"up", "--stand-ins", "--directory", directory, "--site", site, "--pace", "quick",
 			"--aws-port", "0", "--git-port", "0", "--webhook-port", port}, &said, &trouble)
 	}()
-	require.Eventually(t, func() bool { return strings.Contains(said.String(), "The stand-ins are up") }, time.Minute, 10*time.Millisecond)
+	// Whoever waits for the file, as health checks do, finds everything there.
+	require.Eventually(t, func() bool {
+		_, err := config.Load(filepath.Join(directory, "gravity.yaml"))
+		return err == nil
+	}, time.Minute, time.Millisecond, "%s", &trouble)
 	assert.NoDirExists(t, filepath.Join(directory, "temporal"), "no server of its own was started")
 
 	file, err := config.Load(filepath.Join(directory, "gravity.yaml"))
@@ -74,4 +78,5 @@ func TestStandInsTellEverybodyElseWhereTheyAre(t *testing.T) {
 
 	interrupt()
 	assert.Equal(t, exitSuccess, <-ended, trouble.String())
+	assert.Contains(t, said.String(), "The stand-ins are up")
 }
