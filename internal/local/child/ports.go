@@ -29,3 +29,12 @@ func FreePorts(n int) ([]int, error) {
 	}
 	return nil, fmt.Errorf("no %d free ports between %d and %d on 127.0.0.1: %w", n, lowest, highest, last)
 }
+
+// Free reports whether nobody listens on a port of 127.0.0.1.
+func Free(port int) bool {
+	listener, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
+	if err == nil {
+		_ = listener.Close()
+	}
+	return err == nil
+}

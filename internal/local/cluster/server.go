@@ -27,6 +27,7 @@ const retention = 3 * 24 * time.Hour
 type server struct {
 	options      Options
 	binary       string
+	database     *database
 	ports        ports
 	certificates *certificates // nil without TLS
 	process      *child.Process
@@ -34,7 +35,7 @@ type server struct {
 
 // newServer chooses ports and writes the settings.
 func newServer(options Options, binaries Binaries, d *database) (*server, error) {
-	s := &server{options: options, binary: binaries.Temporal}
+	s := &server{options: options, binary: binaries.Temporal, database: d}
 	var err error
 	if s.ports, err = choosePorts(); err != nil {
 		return nil, err
@@ -44,7 +45,7 @@ func newServer(options Options, binaries Binaries, d *database) (*server, error)
 			return nil, err
 		}
 	}
-	return s, s.writeSettings(d)
+	return s, s.writeSettings()
 }
 
 func (s *server) address() string {
@@ -65,6 +66,9 @@ func (s *server) clientOptions() (client.Options, error) {
 
 func (s *server) start(ctx context.Context) error {
 	s.options.Progress("starting Temporal's server")
+	if err := s.renewPorts(); err != nil {
+		return fmt.Errorf("start Temporal's server: %w", err)
+	}
 	process, err := child.Start(child.Command{
 		Name: "temporal-server", Path: s.binary, Environment: child.Environment(), Log: s.options.Log,
 		Arguments: []string{"--config-file", s.settingsFile(), "--allow-no-auth", "start"},

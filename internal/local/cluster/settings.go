@@ -35,16 +35,35 @@ func choosePorts() (ports, error) {
 	return chosen, nil
 }
 
+// renewPorts chooses others where somebody took one while the server was down, as a second cluster on this machine
+// may. That of the frontend stays: clients know it.
+func (s *server) renewPorts() error {
+	taken := false
+	for service, known := range s.ports {
+		taken = taken || !child.Free(known.membership) || service != "frontend" && !child.Free(known.grpc)
+	}
+	if !taken {
+		return nil
+	}
+	renewed, err := choosePorts()
+	if err != nil {
+		return err
+	}
+	renewed["frontend"] = servicePorts{s.ports["frontend"].grpc, renewed["frontend"].membership}
+	s.ports = renewed
+	return s.writeSettings()
+}
+
 func (s *server) settingsFile() string { return filepath.Join(s.options.Directory, "server.yaml") }
 func (s *server) dynamicFile() string  { return filepath.Join(s.options.Directory, "dynamic.yaml") }
 
 // writeSettings writes both files that the server reads. The first holds the database's password.
-func (s *server) writeSettings(d *database) error {
+func (s *server) writeSettings() error {
 	dynamic := map[string]any{}
 	for name, value := range dynamicSettings {
 		dynamic[name] = []any{map[string]any{"value": value}}
 	}
-	for file, content := range map[string]map[string]any{s.settingsFile(): s.settings(d), s.dynamicFile(): dynamic} {
+	for file, content := range map[string]map[string]any{s.settingsFile(): s.settings(), s.dynamicFile(): dynamic} {
 		text, err := yaml.Marshal(content)
 		if err != nil {
 			return fmt.Errorf("write the settings of Temporal's server: %w", err)
@@ -57,7 +76,7 @@ func (s *server) writeSettings(d *database) error {
 }
 
 // settings of the server (https://docs.temporal.io/references/configuration).
-func (s *server) settings(d *database) map[string]any {
+func (s *server) settings() map[string]any {
 	global := map[string]any{"membership": map[string]any{"maxJoinDuration": "30s", "broadcastAddress": "127.0.0.1"}}
 	if s.certificates != nil {
 		global["tls"] = s.certificates.settings()
@@ -76,8 +95,8 @@ func (s *server) settings(d *database) map[string]any {
 			"defaultStore":     histories,
 			"visibilityStore":  visibility,
 			"datastores": map[string]any{
-				histories:  store(d, histories, maxConnections/2),
-				visibility: store(d, visibility, maxConnections/10),
+				histories:  store(s.database, histories, maxConnections/2),
+				visibility: store(s.database, visibility, maxConnections/10),
 			},
 		},
 		"services": listeners,
