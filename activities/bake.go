@@ -39,6 +39,10 @@ type BakeInput struct {
 // Bake watches by all of the stage's rules, those of the platform and its own, until the end of the bake or
 // until one of them is broken for good. One activity, however long it takes.
 func (b *Bake) Bake(ctx context.Context, input BakeInput) (delivery.Proof, error) {
+	return handOver(ctx, func(ctx context.Context) (delivery.Proof, error) { return b.watch(ctx, input) })
+}
+
+func (b *Bake) watch(ctx context.Context, input BakeInput) (delivery.Proof, error) {
 	asking, stop := context.WithCancel(ctx)
 	defer stop()
 	seen := &witnesses{said: map[string]beanstalk.Complaint{}, changed: make(chan struct{}, 1)}

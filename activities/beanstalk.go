@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"go.temporal.io/sdk/activity"
@@ -55,8 +56,10 @@ type AwaitReadyInput struct {
 
 // AwaitReady waits until nobody's update holds the environment.
 func (b *Beanstalk) AwaitReady(ctx context.Context, input AwaitReadyInput) (delivery.Observation, error) {
-	observed, err := b.Client.AwaitReady(ctx, input.Application, input.Environment, input.Until, heartbeat(ctx))
-	return observed, toTemporal(err)
+	return handOver(ctx, func(ctx context.Context) (delivery.Observation, error) {
+		observed, err := b.Client.AwaitReady(ctx, input.Application, input.Environment, input.Until, heartbeat(ctx))
+		return observed, toTemporal(err)
+	})
 }
 
 // UpdateInput is the environment as it was found, and the version that it is to have.
@@ -90,11 +93,13 @@ type AwaitHealthInput struct {
 // AwaitHealth waits until it can be said whether the environment is good on the version. One
 // activity, however long it takes: what it sees meanwhile is in its heartbeats.
 func (b *Beanstalk) AwaitHealth(ctx context.Context, input AwaitHealthInput) (delivery.Proof, error) {
-	proof, err := b.Client.AwaitHealth(ctx, beanstalk.HealthWait{
-		Application: input.Application, Environment: input.Environment, EnvironmentID: input.EnvironmentID, Version: input.Version,
-		Started: input.Started, Health: input.Health, Deadline: input.Deadline, Also: b.quiet(input.Health.Alarms),
-	}, heartbeat(ctx))
-	return proof, toTemporal(err)
+	return handOver(ctx, func(ctx context.Context) (delivery.Proof, error) {
+		proof, err := b.Client.AwaitHealth(ctx, beanstalk.HealthWait{
+			Application: input.Application, Environment: input.Environment, EnvironmentID: input.EnvironmentID, Version: input.Version,
+			Started: input.Started, Health: input.Health, Deadline: input.Deadline, Also: b.quiet(input.Health.Alarms),
+		}, heartbeat(ctx))
+		return proof, toTemporal(err)
+	})
 }
 
 // quiet complains of alarms that are raised. After an update they have the same time to settle as the
@@ -119,11 +124,31 @@ type SettleInput struct {
 
 // Settle aborts the update that is under way, if any, and waits until the environment is Ready.
 func (b *Beanstalk) Settle(ctx context.Context, input SettleInput) (delivery.Observation, error) {
-	observed, err := b.Client.Settle(ctx, input.Found, input.Abort, input.Until, heartbeat(ctx))
-	return observed, toTemporal(err)
+	return handOver(ctx, func(ctx context.Context) (delivery.Observation, error) {
+		observed, err := b.Client.Settle(ctx, input.Found, input.Abort, input.Until, heartbeat(ctx))
+		return observed, toTemporal(err)
+	})
 }
 
-// heartbeat puts what a wait sees where the command line and Temporal's web UI read it live.
+// heartbeat puts what a wait sees where the command line and Temporal's web UI read it live: at once when it is something
+// new, and otherwise as often as it takes for the wait to count as one that lives, and to learn of an abort. A thousand
+// waits see a look each time that one of them wants it; each heartbeat is a write to Temporal's database.
 func heartbeat(ctx context.Context) func(beanstalk.Progress) {
-	return func(progress beanstalk.Progress) { activity.RecordHeartbeat(ctx, progress) }
+	return whenNew(activity.GetInfo(ctx).HeartbeatTimeout/5, func(progress beanstalk.Progress) { activity.RecordHeartbeat(ctx, progress) })
+}
+
+// whenNew passes on what is new, and what is not once that was quiet for a while.
+func whenNew(quiet time.Duration, tell func(beanstalk.Progress)) func(beanstalk.Progress) {
+	var mu sync.Mutex
+	var last beanstalk.Progress
+	var at time.Time
+	return func(progress beanstalk.Progress) {
+		mu.Lock()
+		defer mu.Unlock()
+		if progress == last && time.Since(at) < quiet {
+			return
+		}
+		last, at = progress, time.Now()
+		tell(progress)
+	}
 }

@@ -94,7 +94,7 @@ func (p *platform) CreateApplicationVersion(_ context.Context, in *sdk.CreateApp
 	defer p.mu.Unlock()
 	label := aws.ToString(in.VersionLabel)
 	if _, exists := p.versions[label]; exists {
-		return nil, refusal("InvalidParameterValue", "Application Version "+label+" already exists.")
+		return nil, refused("InvalidParameterValue", "Application Version "+label+" already exists.")
 	}
 	p.versions[label] = "PROCESSED"
 	return &sdk.CreateApplicationVersionOutput{}, nil
@@ -145,10 +145,10 @@ func (p *platform) DescribeEvents(context.Context, *sdk.DescribeEventsInput, ...
 
 // RetrieveEnvironmentInfo: there are no logs.
 func (p *platform) RetrieveEnvironmentInfo(context.Context, *sdk.RetrieveEnvironmentInfoInput, ...func(*sdk.Options)) (*sdk.RetrieveEnvironmentInfoOutput, error) {
-	return nil, refusal("InsufficientPrivilegesException", "no logs")
+	return nil, refused("InsufficientPrivilegesException", "no logs")
 }
 
-func refusal(code, message string) error {
+func refused(code, message string) error {
 	return &smithy.GenericAPIError{Code: code, Message: message}
 }
 
@@ -415,7 +415,7 @@ func TestUpdate(t *testing.T) {
 	})
 	t.Run("a refusal has its type", func(t *testing.T) {
 		p := newPlatform()
-		p.refuse = refusal("Throttling", "Rate exceeded")
+		p.refuse = refused("Throttling", "Rate exceeded")
 		b := p.steps()
 		_, err := newSteps(t, b).ExecuteActivity(b.Update, input)
 		assert.Equal(t, delivery.Throttled, typeOf(t, err))

@@ -27,8 +27,10 @@ type AwaitLiveInput struct {
 
 // AwaitLive finds which of the stage's two environments users have, and waits until nobody's change holds it.
 func (b *Beanstalk) AwaitLive(ctx context.Context, input AwaitLiveInput) (delivery.Observation, error) {
-	live, err := b.Client.AwaitLive(ctx, input.Application, input.Environment, input.CNAME, input.Until, heartbeat(ctx))
-	return live, toTemporal(err)
+	return handOver(ctx, func(ctx context.Context) (delivery.Observation, error) {
+		live, err := b.Client.AwaitLive(ctx, input.Application, input.Environment, input.CNAME, input.Until, heartbeat(ctx))
+		return live, toTemporal(err)
+	})
 }
 
 // MakeBesideInput is the environment to make, and the live one that it is to be as.
@@ -69,8 +71,10 @@ type SettlePairInput struct {
 
 // SettlePair waits until nothing changes a pair any more, and gives what it is then.
 func (b *Beanstalk) SettlePair(ctx context.Context, input SettlePairInput) (Pair, error) {
-	settled, err := b.Client.SettlePair(ctx, input.Pair, input.Until, heartbeat(ctx))
-	return settled, toTemporal(err)
+	return handOver(ctx, func(ctx context.Context) (Pair, error) {
+		settled, err := b.Client.SettlePair(ctx, input.Pair, input.Until, heartbeat(ctx))
+		return settled, toTemporal(err)
+	})
 }
 
 // DrainInput is the environment that an address moved away from, and when.
@@ -81,7 +85,10 @@ type DrainInput struct {
 
 // Drain waits until no name server should lead anybody there any more.
 func (b *Beanstalk) Drain(ctx context.Context, input DrainInput) error {
-	return toTemporal(b.Client.Drain(ctx, input.Name, input.Swapped, heartbeat(ctx)))
+	_, err := handOver(ctx, func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, toTemporal(b.Client.Drain(ctx, input.Name, input.Swapped, heartbeat(ctx)))
+	})
+	return err
 }
 
 // RetireInput is the environment to end.

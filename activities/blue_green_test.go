@@ -150,7 +150,7 @@ func TestAPairGoesFromOneEnvironmentToTheOtherAndNoStepIsTakenTwice(t *testing.T
 func TestTheStepsOfAPairFailWithTheirTypes(t *testing.T) {
 	soon := time.Now().Add(5 * time.Second)
 	p := newPair()
-	p.refuse = refusal("TooManyEnvironmentsException", "You have reached the limit of 200 environments.")
+	p.refuse = refused("TooManyEnvironmentsException", "You have reached the limit of 200 environments.")
 	err := p.do(t, "", func(b *Beanstalk) any { return b.MakeBeside }, MakeBesideInput{Live: found(), Name: "shop-production-green", Version: "v2", Mark: pairMark, Until: soon}, nil)
 	assert.Equal(t, delivery.InvalidInput, typeOf(t, err))
 	assert.ErrorContains(t, err, "limit of 200")

@@ -19,6 +19,10 @@ const checksPause = 20 * time.Second
 // AwaitChecks waits until the checks are green, until one has failed, or until the time is over. What it
 // last saw is its answer, and in its heartbeats.
 func (g *GitHub) AwaitChecks(ctx context.Context, input AwaitChecksInput) (Checks, error) {
+	return handOver(ctx, func(ctx context.Context) (Checks, error) { return g.awaitChecks(ctx, input) })
+}
+
+func (g *GitHub) awaitChecks(ctx context.Context, input AwaitChecksInput) (Checks, error) {
 	pause := time.NewTicker(g.pause())
 	defer pause.Stop()
 	for {

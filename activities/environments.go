@@ -29,6 +29,8 @@ type AskInput struct {
 	Update     string `json:"update"`
 	UpdateID   string `json:"updateId"`
 	Argument   any    `json:"argument"`
+	// Priority is that of a workflow that is started.
+	Priority temporal.Priority `json:"priority,omitzero"`
 }
 
 // Ask sends an update to an environment's workflow and returns its answer as it came. The same
@@ -38,6 +40,7 @@ func (e *Environments) Ask(ctx context.Context, input AskInput) (json.RawMessage
 		ID:                       input.WorkflowID,
 		TaskQueue:                input.TaskQueue,
 		WorkflowIDConflictPolicy: enums.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
+		Priority:                 input.Priority,
 		StaticSummary:            "the queue of " + input.WorkflowID,
 	}, input.Workflow, input.Start)
 	handle, err := e.Temporal.UpdateWithStartWorkflow(ctx, client.UpdateWithStartWorkflowOptions{

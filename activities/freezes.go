@@ -2,21 +2,19 @@ package activities
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
-	"github.com/aws/smithy-go"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/converter"
 
 	"gravity/internal/delivery"
+	"gravity/internal/refusal"
 )
 
 // Freezes finds out which environments are frozen.
@@ -101,24 +99,8 @@ func (m *Metrics) ReportFrozen(ctx context.Context, found Frozen) error {
 	for chunk := range slices.Chunk(data, maxMetrics) {
 		_, err := m.API.PutMetricData(ctx, &cloudwatch.PutMetricDataInput{Namespace: aws.String(metricsNamespace), MetricData: chunk})
 		if err != nil {
-			return toTemporal(metricError(err))
+			return toTemporal(refusal.Wrap(err, "telling CloudWatch which environments are frozen", nil))
 		}
 	}
 	return nil
-}
-
-func metricError(err error) error {
-	kind := delivery.Unavailable
-	var api smithy.APIError
-	if errors.As(err, &api) {
-		switch code := api.ErrorCode(); {
-		case strings.HasPrefix(code, "Throttling"):
-			kind = delivery.Throttled
-		case strings.HasPrefix(code, "AccessDenied"):
-			kind = delivery.AccessDenied
-		case strings.HasPrefix(code, "Invalid"), strings.HasPrefix(code, "Missing"):
-			kind = delivery.InvalidInput
-		}
-	}
-	return delivery.Errorf(kind, "telling CloudWatch which environments are frozen: %w", err)
 }

@@ -14,6 +14,7 @@ import (
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/mocks"
+	"go.temporal.io/sdk/temporal"
 
 	"gravity/cloudformation"
 	"gravity/internal/delivery"
@@ -49,12 +50,18 @@ func TestAFreezeIsToldInTheMetricThatItsAlarmLooksAt(t *testing.T) {
 }
 
 func TestTroubleWithTheMetricHasItsType(t *testing.T) {
-	for code, kind := range map[string]delivery.ErrorType{
-		"Throttling": delivery.Throttled, "AccessDenied": delivery.AccessDenied, "InvalidParameterValue": delivery.InvalidInput, "InternalServiceFault": delivery.Unavailable,
+	for refused, kind := range map[error]delivery.ErrorType{
+		&smithy.GenericAPIError{Code: "Throttling"}:            delivery.Throttled,
+		&smithy.GenericAPIError{Code: "AccessDenied"}:          delivery.AccessDenied,
+		&smithy.GenericAPIError{Code: "InvalidParameterValue"}: delivery.InvalidInput,
+		&smithy.GenericAPIError{Code: "InternalServiceFault"}:  delivery.Unavailable,
+		errors.New("connection refused"):                       delivery.Unavailable,
 	} {
-		require.Equal(t, kind, delivery.TypeOf(metricError(&smithy.GenericAPIError{Code: code})), code)
+		metrics := &Metrics{API: metricsAPI(func(*cloudwatch.PutMetricDataInput) error { return refused })}
+		var told *temporal.ApplicationError
+		require.ErrorAs(t, metrics.ReportFrozen(t.Context(), Frozen{Environments: map[string]bool{"site-staging": true}}), &told)
+		require.Equal(t, string(kind), told.Type(), refused)
 	}
-	require.Equal(t, delivery.Unavailable, delivery.TypeOf(metricError(errors.New("connection refused"))))
 }
 
 func TestFrozenEnvironmentsAreFoundOnEveryPageAndOthersAreNotToldOf(t *testing.T) {

@@ -6,11 +6,16 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
+	"github.com/stretchr/testify/assert"
 	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/testsuite"
 	"go.temporal.io/sdk/worker"
+
+	"gravity/internal/beanstalk"
 )
 
 // newSteps is an environment that runs activities as a worker does.
@@ -76,4 +81,21 @@ func (h *recordedHeartbeats) RecordHeartbeat(ctx context.Context, details ...any
 	h.recorder.details = append(h.recorder.details, details...)
 	h.recorder.mu.Unlock()
 	h.Next.RecordHeartbeat(ctx, details...)
+}
+
+func TestWhatAWaitSeesIsToldWhenItIsNewAndOtherwiseNowAndThen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var told []string
+		report := whenNew(4*time.Second, func(p beanstalk.Progress) { told = append(told, p.Status) })
+		for _, status := range []string{"Updating", "Updating", "Ready", "Ready"} {
+			report(beanstalk.Progress{Status: status})
+		}
+		assert.Equal(t, []string{"Updating", "Ready"}, told)
+		time.Sleep(3 * time.Second)
+		report(beanstalk.Progress{Status: "Ready"})
+		assert.Len(t, told, 2)
+		time.Sleep(time.Second)
+		report(beanstalk.Progress{Status: "Ready"})
+		assert.Equal(t, []string{"Updating", "Ready", "Ready"}, told)
+	})
 }

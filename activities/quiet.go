@@ -27,6 +27,10 @@ const quietPause = 15 * time.Second
 // AwaitQuiet waits until all alarms are in state OK, or until the time is over; those that are not then are
 // its answer. An alarm that does not exist is an InvalidInput: it would never be quiet.
 func (a *Alarms) AwaitQuiet(ctx context.Context, input AwaitQuietInput) (Loud, error) {
+	return handOver(ctx, func(ctx context.Context) (Loud, error) { return a.awaitQuiet(ctx, input) })
+}
+
+func (a *Alarms) awaitQuiet(ctx context.Context, input AwaitQuietInput) (Loud, error) {
 	pause := time.NewTicker(a.pause())
 	defer pause.Stop()
 	for {

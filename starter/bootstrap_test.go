@@ -191,6 +191,7 @@ func TestOneCommandGoesFromNothingToServingAndAgainAfterADestruction(t *testing.
 }
 
 func TestABootstrapThatIsKilledAtTenPointsGetsThereAllTheSame(t *testing.T) {
+	takesMinutes(t)
 	w := freshAccount(t, func(o *stackOptions) { o.NoWorker = true })
 	_, api := gitHub(t)
 	arguments := append(w.bootstrapArguments(api), "--address", w.temporal.Address(), "--config", w.configPath())

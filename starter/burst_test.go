@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -29,9 +28,7 @@ import (
 const burst = 1000
 
 func TestAThousandRequestsAtOnceAreAllServedWithABoundedHistory(t *testing.T) {
-	if testing.Short() || os.Getenv("CI") == "" && os.Getenv("GRAVITY_PROOF") == "" {
-		t.Skip("takes minutes: set GRAVITY_PROOF=1 to run it")
-	}
+	takesMinutes(t)
 	c := emptyNamespace(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer cancel()

@@ -123,7 +123,7 @@ func askQueue(ctx context.Context, c client.Client, p place, name, id string, ar
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	answer, err := (&activities.Environments{Temporal: c}).Ask(ctx, activities.AskInput{
-		Workflow: workflows.EnvironmentWorkflow, TaskQueue: workflows.Queue, WorkflowID: p.id(),
+		Workflow: workflows.EnvironmentWorkflow, TaskQueue: workflows.Queue, WorkflowID: p.id(), Priority: workflows.EnvironmentPriority(p.environment),
 		Start:  workflows.EnvironmentInput{Application: p.application, Environment: p.environment},
 		Update: name, UpdateID: name + "/" + id, Argument: argument,
 	})

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"log/slog"
 	"os"
 	"os/user"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"gravity/internal/config"
 	"gravity/internal/delivery"
 	"gravity/worker/connection"
+	"gravity/worker/tracing"
 )
 
 // globals is what all commands share: the global flags, and what follows from them.
@@ -32,12 +34,16 @@ type globals struct {
 	pace time.Duration
 	// temporal is connected by the first command that needs it.
 	temporal client.Client
+	// service is what traces call this process, and traces are those of it, once connected. A service has a log.
+	service string
+	traces  *tracing.Traces
+	log     *slog.Logger
 	// where is the address that was dialled, for messages.
 	where string
 }
 
 func newGlobals(stdout, stderr io.Writer) *globals {
-	return &globals{stdout: stdout, stderr: stderr}
+	return &globals{stdout: stdout, stderr: stderr, service: "gravity-starter", traces: tracing.Off}
 }
 
 // check looks at the global flags before any command runs.
@@ -64,8 +70,13 @@ func (g *globals) connect(ctx context.Context) (client.Client, error) {
 	if g.temporal != nil {
 		return g.temporal, nil
 	}
+	traces, err := tracing.Start(ctx, g.service, g.log)
+	if err != nil {
+		return nil, err
+	}
+	g.traces = traces
 	options, err := connection.Settings{
-		Profile: g.profile, Address: g.address, Namespace: g.namespace, Identity: identity(), EncryptionKeysFile: g.encryptionKeys,
+		Profile: g.profile, Address: g.address, Namespace: g.namespace, Identity: identity(), EncryptionKeysFile: g.encryptionKeys, Traces: traces,
 	}.Options()
 	if err != nil {
 		return nil, err
@@ -84,6 +95,9 @@ func (g *globals) connect(ctx context.Context) (client.Client, error) {
 func (g *globals) close() {
 	if g.temporal != nil {
 		g.temporal.Close()
+	}
+	if err := g.traces.Stop(); err != nil && g.log != nil {
+		g.log.Warn("traces are lost", "error", err)
 	}
 }
 

@@ -24,8 +24,8 @@ func main() {
 var commands = []func(*globals) *cobra.Command{
 	newDeploy, newRetry, newStatus, newWatch, newLogs, newHistory, newStats,
 	newApprove, newReject, newAbort, newRollback, newFreeze, newThaw,
-	newProvision, newDestroy, newBootstrap,
-	newServe, newRedeliver, newCodec, newValidate, newUp,
+	newProvision, newDestroy, newBootstrap, newWorkers,
+	newServe, newProbe, newRedeliver, newCodec, newValidate, newUp,
 }
 
 // run is the whole program: it is given its arguments and answers with the exit code.

@@ -15,6 +15,7 @@ type metrics struct {
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec
 	reloads  *prometheus.CounterVec
+	right    prometheus.Gauge
 }
 
 func newMetrics() *metrics {
@@ -30,8 +31,12 @@ func newMetrics() *metrics {
 		reloads: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "gravity_configuration_reloads_total", Help: "Times that the configuration was read anew, by whether it was right.",
 		}, []string{"right"}),
+		right: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "gravity_configuration_right", Help: "Whether the configuration was right when it was last read: 1 or 0.",
+		}),
 	}
-	m.registry.MustRegister(m.requests, m.duration, m.reloads)
+	m.right.Set(1) // the receiver does not start with a wrong one
+	m.registry.MustRegister(m.requests, m.duration, m.reloads, m.right)
 	return m
 }
 
@@ -43,4 +48,8 @@ func (m *metrics) observe(o webhook.Observation) {
 
 func (m *metrics) reloaded(err error) {
 	m.reloads.WithLabelValues(strconv.FormatBool(err == nil)).Inc()
+	m.right.Set(1)
+	if err != nil {
+		m.right.Set(0)
+	}
 }

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	"go.temporal.io/sdk/client"
 
 	"gravity/internal/config"
@@ -35,6 +36,7 @@ type receiverOptions struct {
 	runURL   func(runID string) string // optional
 	log      *slog.Logger
 	observe  func(webhook.Observation) // optional
+	tracer   trace.Tracer              // optional
 	stopping *atomic.Bool              // optional
 }
 
@@ -55,6 +57,7 @@ func newReceiver(o receiverOptions) http.Handler {
 		RunURL:  o.runURL,
 		Log:     o.log,
 		Observe: o.observe,
+		Tracer:  o.tracer,
 	})
 	routes.HandleFunc("GET "+healthPath, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
 	routes.HandleFunc("GET "+readyPath, func(w http.ResponseWriter, request *http.Request) {

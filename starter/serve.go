@@ -9,10 +9,11 @@ import (
 	"sync/atomic"
 	"time"
 
-	"gravity/internal/scrape"
-
 	"github.com/spf13/cobra"
 	"go.temporal.io/sdk/client"
+
+	"gravity/internal/scrape"
+	"gravity/worker/backlog"
 )
 
 // serveFlags say where the receiver listens, and what it trusts.
@@ -75,12 +76,13 @@ func (g *globals) serve(ctx context.Context, flags serveFlags) error {
 	if err := flags.check(); err != nil {
 		return err
 	}
+	log := slog.New(slog.NewJSONHandler(g.stderr, nil))
+	g.service, g.log = "gravity-receiver", log
 	c, err := g.connect(ctx)
 	if err != nil {
 		return err
 	}
 	current := &reloadable{}
-	log := slog.New(slog.NewJSONHandler(g.stderr, nil))
 	s := &service{handler: current, log: log, metrics: newMetrics(), stopping: &atomic.Bool{}, drain: flags.drain}
 	s.reload = func() error { return g.loadReceiver(ctx, current, c, flags, s) }
 	if flags.tlsCert != "" {
@@ -97,6 +99,7 @@ func (g *globals) serve(ctx context.Context, flags serveFlags) error {
 			return err
 		}
 		defer func() { _ = s.metricsListener.Close() }()
+		s.metrics.registry.MustRegister(backlog.New(c, g.namespace, log))
 		log.Info("serving metrics", "address", s.metricsListener.Addr().String(), "path", scrape.Path)
 	}
 	listener, err := listen(flags.listen, "--listen")
@@ -144,7 +147,7 @@ func (g *globals) loadReceiver(ctx context.Context, r *reloadable, c client.Clie
 		runURL = func(runID string) string { return workflowURL(flags.webUI, g.namespace, runID) }
 	}
 	handler := newReceiver(receiverOptions{
-		temporal: c, file: file, secrets: secrets, runURL: runURL, log: s.log, observe: s.metrics.observe, stopping: s.stopping,
+		temporal: c, file: file, secrets: secrets, runURL: runURL, log: s.log, observe: s.metrics.observe, tracer: g.traces.Tracer(), stopping: s.stopping,
 	})
 	r.handler.Store(&handler)
 	if err := scheduleCatchUp(ctx, c, file, flags.catchUp, s.log); err != nil {

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -27,11 +28,13 @@ import (
 	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/worker"
 
+	"gravity/internal/awscalls"
 	"gravity/internal/beanstalk"
 	"gravity/internal/delivery"
 	"gravity/internal/local/aws"
 	"gravity/internal/local/git"
 	"gravity/worker/process"
+	"gravity/worker/tracing"
 	"gravity/workflows"
 )
 
@@ -296,10 +299,25 @@ func TestMain(m *testing.M) {
 	os.Exit(runTests(m))
 }
 
+// takesMinutes leaves out a test that is for CI, unless it is asked for.
+func takesMinutes(t *testing.T) {
+	t.Helper()
+	if testing.Short() || os.Getenv("CI") == "" && os.Getenv("GRAVITY_PROOF") == "" {
+		t.Skip("takes minutes: set GRAVITY_PROOF=1 to run it")
+	}
+}
+
 // testFiles is a directory for what several tests share; it is removed after the last one.
 var testFiles string
 
+// atOnce is how many tests run at the same time: nearly all that they do is wait.
+const atOnce = 4
+
 func runTests(m *testing.M) int {
+	flag.Parse()
+	if parallel := flag.Lookup("test.parallel"); parallel.Value.String() == parallel.DefValue {
+		_ = parallel.Value.Set(strconv.Itoa(atOnce))
+	}
 	directory, err := os.MkdirTemp("", "gravity-test-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -315,10 +333,16 @@ func runWorker(encoded string) error {
 	if err := json.Unmarshal([]byte(encoded), &settings); err != nil {
 		return err
 	}
-	temporal, err := client.Dial(client.Options{
+	traces, err := tracing.Start(context.Background(), "gravity-worker", nil)
+	if err != nil {
+		return err
+	}
+	options := client.Options{
 		HostPort: settings.Temporal, Namespace: settings.Namespace,
 		Logger: log.NewStructuredLogger(slog.New(slog.DiscardHandler)),
-	})
+	}
+	traces.Trace(&options)
+	temporal, err := client.Dial(options)
 	if err != nil {
 		return err
 	}
@@ -330,14 +354,15 @@ func runWorker(encoded string) error {
 		}
 		logger = slog.New(slog.NewJSONHandler(file, nil))
 	}
+	config := sdk.Config{
+		Region: settings.Region, BaseEndpoint: sdk.String(settings.AWS),
+		Credentials: credentials.NewStaticCredentialsProvider(settings.AccessKey, settings.SecretKey, ""),
+	}
+	awscalls.Watch(&config, awscalls.Options{Tracer: traces.Tracer()})
 	_, err = process.Start(process.Options{
 		Temporal: temporal, Pace: testPace, Directory: settings.Directory, LocalRepositories: true, CommandsAsWorker: !settings.Accounts,
 		Builds: settings.Builds, Versioning: settings.versioning(), Credentials: settings.credentials(),
-		AWS: sdk.Config{
-			Region: settings.Region, BaseEndpoint: sdk.String(settings.AWS),
-			Credentials: credentials.NewStaticCredentialsProvider(settings.AccessKey, settings.SecretKey, ""),
-		},
-		Log: logger,
+		AWS: config, Log: logger,
 	})
 	if err != nil {
 		return err

@@ -16,6 +16,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"gravity/internal/local/aws"
+	"gravity/worker/tracing"
 	"gravity/workflows"
 )
 
@@ -23,6 +25,7 @@ import (
 type upFlags struct {
 	directory, site string
 	fresh, demo     bool
+	standInsOnly    bool
 	platform        platformFlags
 	temporalPort    int
 	uiPort          int
@@ -43,7 +46,11 @@ Ctrl-C. Started again on the same directory, it continues with what was there.
 
 With --demo it then tells its story unattended, and the exit code is the verdict: a good push, a push
 that breaks a test, and a push that fails its health check, all under a load of requests of which none
-may fail.`,
+may fail.
+
+With --stand-ins nothing is started but AWS and the git host. A Temporal, a receiver at --webhook-port and workers
+with --local-repositories come from elsewhere, and find in the directory gravity.yaml (once everything is there),
+webhook-secret, and aws-config for AWS_CONFIG_FILE.`,
 		Example: `  go run ./starter up
   go run ./starter up --demo
   go run ./starter up --fresh --temporal-port 0 --ui-port 0`,
@@ -55,6 +62,7 @@ may fail.`,
 	flags.StringVar(&f.site, "site", "", "directory of the sample site (default: site/ of this source tree)")
 	flags.BoolVar(&f.fresh, "fresh", false, "start over: remove what an earlier start left in the directory")
 	flags.BoolVar(&f.demo, "demo", false, "tell the story, and exit with its verdict")
+	flags.BoolVar(&f.standInsOnly, "stand-ins", false, "only the stand-ins, for a Temporal, a receiver and workers of your own")
 	flags.IntVar(&f.temporalPort, "temporal-port", 7233, "port of Temporal; 0 takes a free one")
 	flags.IntVar(&f.uiPort, "ui-port", 8233, "port of Temporal's web UI; 0 takes a free one")
 	flags.IntVar(&f.awsPort, "aws-port", 8234, "port of the AWS endpoint; 0 takes a free one")
@@ -95,6 +103,22 @@ func (f *upFlags) up(ctx context.Context, g *globals) error {
 		return err
 	}
 	defer closeLog()
+	if f.standInsOnly {
+		return f.standIns(ctx, options, faults, progress)
+	}
+	return f.everything(ctx, g, options, faults, progress)
+}
+
+// everything starts the whole stack, and stays until it is ended or the story is told.
+func (f *upFlags) everything(ctx context.Context, g *globals, options stackOptions, faults aws.Faults, progress *progress) (err error) {
+	if options.Traces, err = tracing.Start(ctx, "gravity-up", options.Log); err != nil {
+		return err
+	}
+	defer func() {
+		if err := options.Traces.Stop(); err != nil {
+			options.Log.Warn("traces are lost", "error", err)
+		}
+	}()
 	stack, err := startStack(ctx, options)
 	if err != nil {
 		return interruptedOr(ctx, err)
@@ -177,6 +201,13 @@ func (f *upFlags) options() (stackOptions, error) {
 	options := stackOptions{
 		Directory: directory, Site: site,
 		TemporalPort: f.temporalPort, UIPort: f.uiPort, AWSPort: f.awsPort, GitPort: f.gitPort, WebhookPort: f.webhookPort,
+	}
+	if f.standInsOnly {
+		if f.demo {
+			return options, wrongUse("--demo tells of a whole stack: leave out --stand-ins")
+		}
+		// Their ports are other programs'.
+		options.ReceiverPort, options.TemporalPort, options.UIPort, options.WebhookPort = f.webhookPort, 0, 0, 0
 	}
 	return options, f.platform.apply(&options)
 }

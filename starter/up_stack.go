@@ -20,6 +20,7 @@ import (
 	"go.temporal.io/sdk/worker"
 
 	"gravity/activities"
+	"gravity/internal/awscalls"
 	"gravity/internal/beanstalk"
 	"gravity/internal/config"
 	"gravity/internal/delivery"
@@ -30,6 +31,7 @@ import (
 	"gravity/internal/local/temporal"
 	"gravity/internal/webhook"
 	"gravity/worker/process"
+	"gravity/worker/tracing"
 	"gravity/workflows"
 )
 
@@ -41,9 +43,11 @@ type stackOptions struct {
 	Site string
 	// Ports on 127.0.0.1; 0 takes a free one.
 	TemporalPort, UIPort, AWSPort, GitPort, WebhookPort int
-	Platform                                            aws.Pace
-	Faults                                              aws.Faults
-	Worker                                              beanstalk.Pace
+	// ReceiverPort is where somebody else's receiver is, for stand-ins alone.
+	ReceiverPort int
+	Platform     aws.Pace
+	Faults       aws.Faults
+	Worker       beanstalk.Pace
 	// Seed of the faults; a random one when 0.
 	Seed uint64
 	// Steady and Settle replace the site's own when they are set: local instances are quick to judge.
@@ -62,7 +66,9 @@ type stackOptions struct {
 	GitHub   func(host string) (*github.Client, error)
 	Notify   []delivery.Receiver
 	Progress func(string)
-	Log      *slog.Logger
+	// Traces are what the receiver and the worker tell of themselves. Default: nothing.
+	Traces *tracing.Traces
+	Log    *slog.Logger
 }
 
 // stack is everything on one machine: Temporal, AWS, a git host, the webhook receiver and a worker.
@@ -85,9 +91,12 @@ func startStack(ctx context.Context, o stackOptions) (*stack, error) {
 	if err := o.checkPorts(); err != nil {
 		return nil, err
 	}
+	if o.Traces == nil {
+		o.Traces = tracing.Off
+	}
 	s := &stack{options: o}
 	for _, start := range []func(context.Context) error{
-		s.startTemporal, s.startPlatform, s.startGit, s.configure, s.startReceiver, s.startWorker, s.createEnvironments,
+		s.startTemporal, s.startPlatform, s.startGit, s.configure, s.writeConfiguration, s.startReceiver, s.startWorker, s.createEnvironments,
 	} {
 		if err := start(ctx); err != nil {
 			s.Close()
@@ -121,9 +130,11 @@ func (s *stack) startTemporal(ctx context.Context) error {
 	}
 	s.temporal = server
 	s.onClose(func() { s.warn("ending Temporal", server.Close()) })
-	s.client, err = client.DialContext(ctx, client.Options{
+	options := client.Options{
 		HostPort: server.Address(), Namespace: server.Namespace(), Logger: log.NewStructuredLogger(s.options.Log),
-	})
+	}
+	s.options.Traces.Trace(&options)
+	s.client, err = client.DialContext(ctx, options)
 	if err != nil {
 		return fmt.Errorf("connecting to Temporal at %s: %w", server.Address(), err)
 	}
@@ -162,8 +173,7 @@ func (s *stack) startGit(ctx context.Context) error {
 	return err
 }
 
-// configure takes the site's own gravity.yaml, with the repository of this machine's git host, and writes it
-// where the other commands find it.
+// configure takes the site's own gravity.yaml, with the repository of this machine's git host.
 func (s *stack) configure(context.Context) error {
 	file, err := config.Load(filepath.Join(s.options.Site, "gravity.yaml"))
 	if err != nil {
@@ -183,6 +193,12 @@ func (s *stack) configure(context.Context) error {
 	}
 	file.Path = s.configPath()
 	s.config = file
+	return nil
+}
+
+// writeConfiguration writes it where the other commands find it.
+func (s *stack) writeConfiguration(context.Context) error {
+	file := s.config
 	text, err := yaml.Marshal(struct {
 		Pipelines []delivery.Pipeline `yaml:"pipelines"`
 		Stacks    []delivery.Stack    `yaml:"stacks,omitempty"`
@@ -195,9 +211,11 @@ func (s *stack) configure(context.Context) error {
 
 func (s *stack) configPath() string { return filepath.Join(s.options.Directory, "gravity.yaml") }
 
+func (s *stack) secretPath() string { return filepath.Join(s.options.Directory, "webhook-secret") }
+
 // startReceiver serves the webhook, and tells the git host where.
 func (s *stack) startReceiver(context.Context) error {
-	secret, err := keptSecret(filepath.Join(s.options.Directory, "webhook-secret"))
+	secret, err := keptSecret(s.secretPath())
 	if err != nil {
 		return err
 	}
@@ -207,7 +225,7 @@ func (s *stack) startReceiver(context.Context) error {
 		return err
 	}
 	receiver := newReceiver(receiverOptions{
-		temporal: s.client, file: s.config, secrets: [][]byte{secret}, runURL: s.runURL, log: s.options.Log,
+		temporal: s.client, file: s.config, secrets: [][]byte{secret}, runURL: s.runURL, log: s.options.Log, tracer: s.options.Traces.Tracer(),
 	})
 	server := webhook.NewServer(address, receiver)
 	go func() {
@@ -237,9 +255,11 @@ func (s *stack) startWorker(ctx context.Context) error {
 		}
 		gitHub = made
 	}
+	platform := s.platform.Config()
+	awscalls.Watch(&platform, awscalls.Options{Tracer: s.options.Traces.Tracer()})
 	polling, err := process.Start(process.Options{
 		GitHub: gitHub, Notices: process.Notices{RunURL: s.runURL},
-		Temporal: s.client, AWS: s.platform.Config(), Metrics: s.options.Metrics, Directory: filepath.Join(s.options.Directory, "worker"),
+		Temporal: s.client, AWS: platform, Metrics: s.options.Metrics, Directory: filepath.Join(s.options.Directory, "worker"),
 		Pace: s.options.Worker, LocalRepositories: true, CommandsAsWorker: true, Versioning: s.options.Versioning, Grace: 5 * time.Second, Log: s.options.Log,
 	})
 	if err != nil {

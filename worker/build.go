@@ -22,7 +22,7 @@ type gitHubApp struct {
 type sandbox struct {
 	mirrorsGB, cachesGB, memoryMB int
 	engine                        string
-	asWorker                      bool
+	asWorker, localRepositories   bool
 }
 
 // buildFlags are those that concern builds.
@@ -36,6 +36,7 @@ func (s *settings) buildFlags(flags *flag.FlagSet) {
 	flags.IntVar(&s.sandbox.memoryMB, "command-memory-mb", 0, "")
 	flags.StringVar(&s.sandbox.engine, "container-engine", "docker", "")
 	flags.BoolVar(&s.sandbox.asWorker, "commands-as-worker", false, "")
+	flags.BoolVar(&s.sandbox.localRepositories, "local-repositories", false, "")
 }
 
 // checkBuild makes sure of the credentials before anything is started with them.

@@ -17,8 +17,10 @@ import (
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 
+	"gravity/internal/awscalls"
 	"gravity/worker/connection"
 	"gravity/worker/process"
+	"gravity/worker/tracing"
 )
 
 func main() {
@@ -54,10 +56,20 @@ func run(ctx context.Context, arguments []string, stdout, stderr io.Writer) int 
 
 // work polls until the context ends, or until polling fails for good.
 func work(ctx context.Context, s settings, log *slog.Logger) error {
-	options, err := connection.Settings{Profile: s.profile, EncryptionKeysFile: s.keysFile, Log: log}.Options()
+	traces, err := tracing.Start(ctx, "gravity-worker", log)
 	if err != nil {
 		return err
 	}
+	defer func() {
+		if err := traces.Stop(); err != nil {
+			log.Warn("traces are lost", "error", err)
+		}
+	}()
+	options, err := connection.Settings{Profile: s.profile, EncryptionKeysFile: s.keysFile, Traces: traces, Log: log}.Options()
+	if err != nil {
+		return err
+	}
+	calls := awscalls.Options{Tracer: traces.Tracer()}
 	if s.metricsListen != "" {
 		m, err := newMetrics()
 		if err != nil {
@@ -69,6 +81,7 @@ func work(ctx context.Context, s settings, log *slog.Logger) error {
 		}
 		defer closeMetrics()
 		options.MetricsHandler = m.handler(log)
+		calls.Registerer = m.registry
 	}
 	temporal, err := connection.Dial(ctx, options)
 	if err != nil {
@@ -85,6 +98,7 @@ func work(ctx context.Context, s settings, log *slog.Logger) error {
 	if aws.Region == "" {
 		return errors.New("no AWS region is set: set AWS_REGION, or region in the profile that AWS_PROFILE names")
 	}
+	awscalls.Watch(&aws, calls)
 	gitHub, err := s.github.client()
 	if err != nil {
 		return err
@@ -97,6 +111,7 @@ func work(ctx context.Context, s settings, log *slog.Logger) error {
 	if credentials == nil {
 		credentials = gitCredentials(gitHub)
 	}
+	s.fleet.sizeCache()
 	failed := make(chan error, 1)
 	p, err := process.Start(process.Options{
 		Temporal:    temporal,
@@ -106,6 +121,7 @@ func work(ctx context.Context, s settings, log *slog.Logger) error {
 		Credentials: credentials, SSHKey: s.sshKeyFile, KnownHosts: s.knownHosts,
 		MirrorSize: int64(s.sandbox.mirrorsGB) << 30, CacheSize: int64(s.sandbox.cachesGB) << 30,
 		CommandMemory: int64(s.sandbox.memoryMB) << 20, ContainerEngine: s.sandbox.engine, CommandsAsWorker: s.sandbox.asWorker,
+		LocalRepositories: s.sandbox.localRepositories, PlatformRate: s.fleet.platformRate,
 		GitHub: gitHub, Notices: notices, DataConverter: options.DataConverter, Versioning: s.versioning(),
 		Failed: func(err error) {
 			select {

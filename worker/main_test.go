@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"gravity/internal/local/temporal"
+	"gravity/worker/process"
 	"gravity/workflows"
 )
 
@@ -53,6 +54,11 @@ func TestFlagsComeBeforeTheEnvironment(t *testing.T) {
 	assert.Equal(t, os.Getuid() == 0, s.directory == "/var/lib/gravity/worker", "root's home is closed to the accounts of commands")
 	assert.False(t, s.versioning().UseVersioning)
 	assert.Nil(t, s.credentials())
+	assert.Equal(t, fleetSettings{platformRate: process.PlatformRate, workflowCache: process.WorkflowCache}, s.fleet)
+
+	s, err = parse([]string{"--workflow-cache", "50"}, environment(map[string]string{"GRAVITY_PLATFORM_RATE": "0", "GRAVITY_WORKFLOW_CACHE": "7"}))
+	require.NoError(t, err)
+	assert.Equal(t, fleetSettings{platformRate: 0, workflowCache: 50}, s.fleet)
 }
 
 func TestWrongFlagsAreExplained(t *testing.T) {
@@ -63,6 +69,9 @@ func TestWrongFlagsAreExplained(t *testing.T) {
 		"not defined: -bogus":             {arguments: []string{"--bogus"}},
 		`unexpected argument "x"`:         {arguments: []string{"x"}},
 		"--builds is 0":                   {arguments: []string{"--builds", "0"}},
+		"--platform-rate is -1":           {arguments: []string{"--platform-rate", "-1"}},
+		"--platform-rate is NaN":          {variables: map[string]string{"GRAVITY_PLATFORM_RATE": "NaN"}},
+		"--workflow-cache is 0":           {arguments: []string{"--workflow-cache", "0"}},
 		`GRAVITY_BUILDS="many"`:           {variables: map[string]string{"GRAVITY_BUILDS": "many"}},
 		"--log-format is \"xml\"":         {arguments: []string{"--log-format", "xml"}},
 		"--deployment and --build-id":     {arguments: []string{"--deployment", "gravity"}},

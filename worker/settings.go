@@ -36,6 +36,7 @@ type settings struct {
 	metricsListen string
 	github        githubSettings
 	notices       noticeSettings
+	fleet         fleetSettings
 }
 
 const help = `worker polls Temporal and runs Gravity's workflows and activities.
@@ -69,8 +70,14 @@ Flags, and the environment variables that stand for them:
                          (default: docker)
   --commands-as-worker   run the projects' commands as the worker       GRAVITY_COMMANDS_AS_WORKER
                          itself even where that is root
+  --local-repositories   also repositories of this machine: stand-ins,  GRAVITY_LOCAL_REPOSITORIES
+                         never where strangers write gravity.yaml
   --deployment NAME      Worker Versioning: the deployment's name       TEMPORAL_DEPLOYMENT_NAME
   --build-id ID          Worker Versioning: this build                  TEMPORAL_WORKER_BUILD_ID
+  --platform-rate N      steps that call AWS which begin a second, in   GRAVITY_PLATFORM_RATE
+                         the whole fleet; all workers say the same
+                         (default: 10; 0: no limit)
+  --workflow-cache N     workflows kept in memory (default: 1000)       GRAVITY_WORKFLOW_CACHE
   --github-token-file PATH     file with a token for GitHub's API, read anew  GRAVITY_GITHUB_TOKEN_FILE
                                for every request; or instead of it:
   --github-app ID              a GitHub App's number, and                 GRAVITY_GITHUB_APP
@@ -88,6 +95,7 @@ Flags, and the environment variables that stand for them:
 
 Temporal is found as by all its tools: TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_API_KEY,
 TEMPORAL_TLS_..., or a profile of temporal.toml. AWS as by all of its: AWS_PROFILE, AWS_REGION, roles.
+Traces go where OpenTelemetry's own variables say: OTEL_EXPORTER_OTLP_ENDPOINT; without it nowhere.
 
 Examples:
   worker
@@ -116,6 +124,7 @@ func parse(arguments []string, environment func(string) (string, bool)) (setting
 	flags.StringVar(&s.metricsListen, "metrics-listen", "", "")
 	s.github.flags(flags)
 	s.notices.flags(flags)
+	s.fleet.flags(flags)
 	for name, variable := range map[string]string{
 		"directory": "GRAVITY_DIRECTORY", "builds": "GRAVITY_BUILDS",
 		"git-token-file": "GRAVITY_GIT_TOKEN_FILE", "git-host": "GRAVITY_GIT_HOST",
@@ -123,13 +132,14 @@ func parse(arguments []string, environment func(string) (string, bool)) (setting
 		"ssh-key-file": "GRAVITY_SSH_KEY_FILE", "ssh-known-hosts": "GRAVITY_SSH_KNOWN_HOSTS",
 		"mirrors-gb": "GRAVITY_MIRRORS_GB", "caches-gb": "GRAVITY_CACHES_GB",
 		"command-memory-mb": "GRAVITY_COMMAND_MEMORY_MB", "container-engine": "GRAVITY_CONTAINER_ENGINE",
-		"commands-as-worker": "GRAVITY_COMMANDS_AS_WORKER",
-		"deployment":         "TEMPORAL_DEPLOYMENT_NAME", "build-id": "TEMPORAL_WORKER_BUILD_ID",
+		"commands-as-worker": "GRAVITY_COMMANDS_AS_WORKER", "local-repositories": "GRAVITY_LOCAL_REPOSITORIES",
+		"deployment": "TEMPORAL_DEPLOYMENT_NAME", "build-id": "TEMPORAL_WORKER_BUILD_ID",
 		"log-format":        "GRAVITY_LOG_FORMAT",
 		"github-token-file": "GRAVITY_GITHUB_TOKEN_FILE",
 		"github-app":        "GRAVITY_GITHUB_APP", "github-app-key-file": "GRAVITY_GITHUB_APP_KEY_FILE", "github-url": "GRAVITY_GITHUB_URL",
 		"encryption-keys-file": "GRAVITY_ENCRYPTION_KEYS_FILE", "metrics-listen": "GRAVITY_METRICS_LISTEN",
 		"slack-token-file": "GRAVITY_SLACK_TOKEN_FILE", "notify-secret-file": "GRAVITY_NOTIFY_SECRET_FILE", "web-ui": "GRAVITY_WEB_UI",
+		"platform-rate": "GRAVITY_PLATFORM_RATE", "workflow-cache": "GRAVITY_WORKFLOW_CACHE",
 	} {
 		value, ok := environment(variable)
 		if !ok || value == "" {
@@ -163,7 +173,7 @@ func (s *settings) check() error {
 	if s.directory == "" && os.Getuid() == 0 {
 		s.directory = "/var/lib/gravity/worker" // root's own home is closed to the accounts of commands
 	}
-	if _, err := s.github.client(); err != nil {
+	if err := s.fleet.check(); err != nil {
 		return err
 	}
 	if _, err := s.github.client(); err != nil {

@@ -67,7 +67,7 @@ func Deployment(ctx workflow.Context, input DeploymentInput) (delivery.Result, e
 	if failure == nil {
 		return d.end(ctx, d.deployed())
 	}
-	return d.end(ctx, d.takenBack(ctx, s, failure))
+	return d.end(ctx, d.takenBack(withUrgency(ctx, urgent), s, failure))
 }
 
 // deployment is the state of one Deployment workflow.

@@ -155,6 +155,8 @@ func (e *environment) deploy(ctx workflow.Context) {
 // run starts the Deployment and waits for its end. The child is abandoned, not ended, when somebody
 // terminates this workflow: an update that has begun must be seen through.
 func (e *environment) run(ctx workflow.Context, request QueuedRequest) delivery.Result {
+	// This workflow serves many, each of whom may trace what was asked for.
+	ctx = WithTrace(ctx, request.Trace)
 	e.child = workflow.ExecuteChildWorkflow(deploymentOptions(ctx, request), DeploymentWorkflow, DeploymentInput{
 		Request: request.Request, Good: e.Good, LeftOn: e.LeftOn, Configuration: e.Configuration, Terse: true,
 	})
@@ -277,17 +279,24 @@ func (e *environment) status() EnvironmentStatus {
 	}
 }
 
+// Where an environment stands, in its search attribute.
+const (
+	EnvironmentIdle      = "idle"
+	EnvironmentDeploying = "deploying"
+	EnvironmentFrozen    = "frozen"
+)
+
 // show puts the environment's status where Temporal's web UI shows it.
 func (e *environment) show(ctx workflow.Context) {
 	details := fmt.Sprintf("on `%s`, %d waiting", plain(e.LeftOn), len(e.Waiting))
-	state := "idle"
+	state := EnvironmentIdle
 	if e.running != nil {
 		details += fmt.Sprintf("; deploying `%s` (%s)", plain(e.running.Version.Label), e.running.Deployment)
-		state = "deploying"
+		state = EnvironmentDeploying
 	}
 	if e.Frozen != nil {
 		details += fmt.Sprintf("\n\n**frozen** by %s: %s", plain(e.Frozen.By), plain(e.Frozen.Reason))
-		state = "frozen"
+		state = EnvironmentFrozen
 	}
 	if e.Drift != nil {
 		details += "\n\n**drift**: " + plain(e.Drift.What)

@@ -12,7 +12,7 @@ const GitHubQueue = "gravity-github"
 
 // checksOptions: one step that asks again and again until the gate's time is over.
 func checksOptions(ctx workflow.Context, limit time.Duration, summary string) workflow.Context {
-	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+	return stepOptions(ctx, workflow.ActivityOptions{
 		TaskQueue:              GitHubQueue,
 		ScheduleToCloseTimeout: limit + 5*time.Minute,
 		// GitHub may ask to wait, and is then left alone for a while.
@@ -26,7 +26,7 @@ func checksOptions(ctx workflow.Context, limit time.Duration, summary string) wo
 // gitHubOptions: one or a few calls to GitHub. It keeps trying for an hour, which is how long GitHub's
 // quota takes to begin anew.
 func gitHubOptions(ctx workflow.Context, summary string) workflow.Context {
-	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+	return stepOptions(ctx, workflow.ActivityOptions{
 		TaskQueue:              GitHubQueue,
 		StartToCloseTimeout:    time.Minute,
 		ScheduleToCloseTimeout: 70 * time.Minute,

@@ -313,6 +313,8 @@ type QueuedRequest struct {
 	At time.Time `json:"at"`
 	// Deployment is the workflow ID of the deployment, once it runs.
 	Deployment string `json:"deployment,omitempty"`
+	// Trace is the span that asked for it; see WithTrace.
+	Trace string `json:"trace,omitempty"`
 }
 
 // Freeze says who froze an environment and why.

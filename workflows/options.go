@@ -73,7 +73,7 @@ func nonRetryable(types ...delivery.ErrorType) []string {
 func checkoutOptions(ctx workflow.Context) workflow.Context {
 	retry := *networkRetry
 	retry.MaximumAttempts = 120
-	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+	return stepOptions(ctx, workflow.ActivityOptions{
 		TaskQueue:              BuildQueue,
 		StartToCloseTimeout:    15 * time.Minute,
 		ScheduleToCloseTimeout: 24 * time.Hour,
@@ -86,7 +86,7 @@ func checkoutOptions(ctx workflow.Context) workflow.Context {
 // commandOptions: the runner ends the command at its own timeout, so Temporal's comes later.
 // WaitForCancellation: the workspace is removed only when nothing runs in it any more.
 func commandOptions(ctx workflow.Context, host string, timeout time.Duration, summary string) workflow.Context {
-	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+	return stepOptions(ctx, workflow.ActivityOptions{
 		TaskQueue:              host,
 		ScheduleToStartTimeout: hostSilence,
 		StartToCloseTimeout:    timeout + time.Minute,
@@ -99,7 +99,7 @@ func commandOptions(ctx workflow.Context, host string, timeout time.Duration, su
 
 // transferOptions: 500 MB, the platform's limit, over a slow line.
 func transferOptions(ctx workflow.Context, host, summary string) workflow.Context {
-	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+	return stepOptions(ctx, workflow.ActivityOptions{
 		TaskQueue:              host,
 		ScheduleToStartTimeout: hostSilence,
 		StartToCloseTimeout:    15 * time.Minute,
@@ -113,7 +113,7 @@ func transferOptions(ctx workflow.Context, host, summary string) workflow.Contex
 
 // cleanupOptions: a workspace that can't be removed now is swept when the worker starts.
 func cleanupOptions(ctx workflow.Context, host string) workflow.Context {
-	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+	return stepOptions(ctx, workflow.ActivityOptions{
 		TaskQueue:              host,
 		ScheduleToStartTimeout: hostSilence,
 		StartToCloseTimeout:    time.Minute,
@@ -125,7 +125,7 @@ func cleanupOptions(ctx workflow.Context, host string) workflow.Context {
 // callOptions: one or a few calls to AWS. It keeps trying for an hour: credentials get renewed
 // and outages end while a run waits at no cost.
 func callOptions(ctx workflow.Context, summary string) workflow.Context {
-	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+	return stepOptions(ctx, workflow.ActivityOptions{
 		TaskQueue:              PlatformQueue,
 		StartToCloseTimeout:    time.Minute,
 		ScheduleToCloseTimeout: time.Hour,
@@ -145,7 +145,7 @@ func updateOptions(ctx workflow.Context, summary string) workflow.Context {
 // waitOptions: one activity that watches until something is decided, or limit passes. The activity
 // itself answers at the limit, so Temporal's own timeout is only for one that can't.
 func waitOptions(ctx workflow.Context, limit time.Duration, summary string) workflow.Context {
-	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+	return stepOptions(ctx, workflow.ActivityOptions{
 		TaskQueue:              PlatformQueue,
 		ScheduleToCloseTimeout: limit + 5*time.Minute,
 		HeartbeatTimeout:       heartbeat,
@@ -159,7 +159,7 @@ func waitOptions(ctx workflow.Context, limit time.Duration, summary string) work
 // so it may be a day late. An abort or a newer request does not wait for the end of the watching, which
 // changes nothing.
 func bakeOptions(ctx workflow.Context, bake time.Duration, summary string) workflow.Context {
-	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+	return stepOptions(ctx, workflow.ActivityOptions{
 		TaskQueue:              PlatformQueue,
 		ScheduleToCloseTimeout: bake + 24*time.Hour,
 		HeartbeatTimeout:       heartbeat,
@@ -172,7 +172,7 @@ func bakeOptions(ctx workflow.Context, bake time.Duration, summary string) workf
 // only trouble with the worker is retried.
 func probeOptions(ctx workflow.Context, probe delivery.Probe) workflow.Context {
 	longest := probe.Timeout.Std() + time.Minute
-	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+	return stepOptions(ctx, workflow.ActivityOptions{
 		TaskQueue:              PlatformQueue,
 		StartToCloseTimeout:    longest,
 		ScheduleToCloseTimeout: 3 * longest,
@@ -187,7 +187,7 @@ func probeOptions(ctx workflow.Context, probe delivery.Probe) workflow.Context {
 // final, so only trouble with the worker is retried.
 func checkOptions(ctx workflow.Context, check delivery.Check) workflow.Context {
 	longest := time.Duration(activities.MostRequests(check)) * (check.Timeout.Std() + time.Second)
-	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+	return stepOptions(ctx, workflow.ActivityOptions{
 		TaskQueue:              PlatformQueue,
 		StartToCloseTimeout:    longest + time.Minute,
 		ScheduleToCloseTimeout: 3 * (longest + time.Minute),
@@ -198,9 +198,9 @@ func checkOptions(ctx workflow.Context, check delivery.Check) workflow.Context {
 	})
 }
 
-// answerOptions: somebody waits at a terminal for whether the answer was taken.
+// answerOptions: somebody waits at a terminal for whether the answer was taken, and not for long.
 func answerOptions(ctx workflow.Context, summary string) workflow.Context {
-	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+	return stepOptions(withUrgency(ctx, urgent), workflow.ActivityOptions{
 		TaskQueue:              PlatformQueue,
 		StartToCloseTimeout:    8 * time.Second,
 		ScheduleToCloseTimeout: 12 * time.Second,
@@ -212,7 +212,7 @@ func answerOptions(ctx workflow.Context, summary string) workflow.Context {
 // lookOptions: a look at every environment there is. The next one comes by schedule, so that one which
 // takes long, or fails, is given up.
 func lookOptions(ctx workflow.Context) workflow.Context {
-	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+	return stepOptions(ctx, workflow.ActivityOptions{
 		TaskQueue:              PlatformQueue,
 		StartToCloseTimeout:    10 * time.Minute,
 		ScheduleToCloseTimeout: 30 * time.Minute,
@@ -232,7 +232,7 @@ func pruneOptions(ctx workflow.Context) workflow.Context {
 // requestOptions: a call to Temporal itself; it must not be lost, however long Temporal's workers
 // are away, since the version is made and the run has nothing else to do.
 func requestOptions(ctx workflow.Context, summary string) workflow.Context {
-	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+	return stepOptions(ctx, workflow.ActivityOptions{
 		TaskQueue:           Queue,
 		StartToCloseTimeout: 30 * time.Second,
 		RetryPolicy:         networkRetry,
@@ -248,6 +248,7 @@ func deploymentOptions(ctx workflow.Context, request QueuedRequest) workflow.Con
 		WorkflowIDReusePolicy: enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
 		ParentClosePolicy:     enums.PARENT_CLOSE_POLICY_ABANDON,
 		StaticSummary:         request.Version.Label + " on " + request.Stage.Environment,
+		Priority:              deploymentPriority(request.Request),
 		TypedSearchAttributes: temporal.NewSearchAttributes(
 			PipelineAttribute.ValueSet(request.Pipeline),
 			EnvironmentAttribute.ValueSet(request.Stage.Environment),

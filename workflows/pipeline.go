@@ -138,6 +138,7 @@ func (r *run) version(ctx workflow.Context) (delivery.Version, error) {
 // approval holds nobody up; then the environment's queue.
 func (r *run) pass(ctx workflow.Context, number int, version delivery.Version) error {
 	stage, status := r.stages[number], &r.status.Stages[number]
+	ctx = withUrgency(ctx, deployingUrgency(r.input.Hotfix != nil))
 	result, err := r.throughQueue(ctx, number, version)
 	if err != nil {
 		return err
@@ -208,6 +209,7 @@ func (r *run) end(ctx workflow.Context, failure error) (RunStatus, error) {
 		r.status.Detail = failure.Error()
 	}
 	r.closeOpen(ctx, state)
+	r.count(ctx, failure)
 	r.show(ctx)
 	r.awaitTold(ctx)
 	if err := workflow.Await(ctx, func() bool { return workflow.AllHandlersFinished(ctx) }); err != nil {
@@ -217,6 +219,16 @@ func (r *run) end(ctx workflow.Context, failure error) (RunStatus, error) {
 		return r.status, nil
 	}
 	return r.status, toTemporal(failure, r.status)
+}
+
+// runsMetric counts runs that ended, by pipeline, state, cause, and how far they came.
+const runsMetric = "gravity_runs"
+
+// count counts the run, once: the SDK's counters leave replays out.
+func (r *run) count(ctx workflow.Context, failure error) {
+	workflow.GetMetricsHandler(ctx).WithTags(map[string]string{
+		"pipeline": r.status.Pipeline, "state": string(r.status.State), "build": string(r.status.Build), "cause": string(typeOf(failure)),
+	}).Counter(runsMetric).Inc(1)
 }
 
 // closeOpen marks whatever was under way when the run ended.

@@ -64,7 +64,7 @@ func (e *environment) accept(ctx workflow.Context, request delivery.Request) (Re
 		if request.Stage.Queue == delivery.QueueLatest && !request.Rollback {
 			e.supersede(ctx, request)
 		}
-		e.Waiting = slices.Insert(e.Waiting, e.place(request), QueuedRequest{Request: request, At: workflow.Now(ctx)})
+		e.Waiting = slices.Insert(e.Waiting, e.place(request), QueuedRequest{Request: request, At: workflow.Now(ctx), Trace: TraceOf(ctx)})
 		e.endBake(ctx)
 		e.show(ctx)
 	}

@@ -59,6 +59,7 @@ func (r *run) ask(ctx workflow.Context, status *StageStatus, request delivery.Re
 			Workflow:   EnvironmentWorkflow,
 			TaskQueue:  Queue,
 			WorkflowID: delivery.EnvironmentID(request.Version.Application, request.Stage.Environment),
+			Priority:   EnvironmentPriority(request.Stage.Environment),
 			Start:      EnvironmentInput{Application: request.Version.Application, Environment: request.Stage.Environment},
 			Update:     update,
 			UpdateID:   fmt.Sprintf("%s/%s/%d", update, request.ID, round),

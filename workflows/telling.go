@@ -225,7 +225,7 @@ func (t *telling) addressed(ctx workflow.Context, n delivery.Notice) delivery.No
 // tellingOptions: a few calls to somebody outside. Trying again is the workflow's affair, since there may be
 // something newer to tell; only the loss of a worker is retried here.
 func tellingOptions(ctx workflow.Context, summary string) workflow.Context {
-	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+	return stepOptions(ctx, workflow.ActivityOptions{
 		TaskQueue:           GitHubQueue,
 		StartToCloseTimeout: 2 * time.Minute,
 		WaitForCancellation: true,
@@ -236,7 +236,7 @@ func tellingOptions(ctx workflow.Context, summary string) workflow.Context {
 
 // addressOptions: it is good to have, and not worth waiting for.
 func addressOptions(ctx workflow.Context, summary string) workflow.Context {
-	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+	return stepOptions(ctx, workflow.ActivityOptions{
 		TaskQueue:              GitHubQueue,
 		StartToCloseTimeout:    20 * time.Second,
 		ScheduleToCloseTimeout: time.Minute,

@@ -3,20 +3,16 @@ package alarms
 
 import (
 	"context"
-	"errors"
-	"net/http"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
-	"github.com/aws/smithy-go"
-	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"gravity/internal/delivery"
+	"gravity/internal/refusal"
 )
 
 // API is what this package calls; *cloudwatch.Client satisfies it.
@@ -71,7 +67,7 @@ func (c *Client) begin(ctx context.Context) (done func(), err error) {
 	case c.turn <- struct{}{}:
 		return func() { <-c.turn }, nil
 	case <-ctx.Done():
-		return nil, classify(ctx.Err())
+		return nil, refusal.Wrap(ctx.Err(), "reading alarms", nil)
 	}
 }
 
@@ -188,7 +184,7 @@ func (c *Client) describe(ctx context.Context, names []string) (map[string]deliv
 			AlarmTypes: []types.AlarmType{types.AlarmTypeMetricAlarm, types.AlarmTypeCompositeAlarm},
 		})
 		if err != nil {
-			return nil, classify(err)
+			return nil, refusal.Wrap(err, "reading alarms", nil)
 		}
 		for _, a := range out.MetricAlarms {
 			add(alarms, a.AlarmName, a.StateValue, a.StateReason, a.StateTransitionedTimestamp, a.StateUpdatedTimestamp)
@@ -211,39 +207,4 @@ func add(alarms map[string]delivery.Alarm, name *string, state types.StateValue,
 		Name: aws.ToString(name), State: string(state), Since: aws.ToTime(since).UTC(),
 		Reason: delivery.Clip(strings.Join(strings.Fields(aws.ToString(reason)), " "), maxReason),
 	}
-}
-
-// classify gives an error of CloudWatch the type by which somebody decides.
-func classify(err error) error {
-	const doing = "reading alarms"
-	var api smithy.APIError
-	if !errors.As(err, &api) {
-		if errors.Is(err, context.Canceled) {
-			return err
-		}
-		return delivery.Errorf(delivery.Unavailable, "%s: %w", doing, err)
-	}
-	kind := delivery.InvalidInput
-	_, throttled := retry.DefaultThrottleErrorCodes[api.ErrorCode()]
-	var response *smithyhttp.ResponseError
-	status := 0
-	if errors.As(err, &response) {
-		status = response.HTTPStatusCode()
-	}
-	switch {
-	case throttled, status == http.StatusTooManyRequests:
-		kind = delivery.Throttled
-	case deniedCodes[api.ErrorCode()], status == http.StatusUnauthorized, status == http.StatusForbidden:
-		kind = delivery.AccessDenied
-	case api.ErrorFault() == smithy.FaultServer, status >= http.StatusInternalServerError, status == http.StatusRequestTimeout:
-		kind = delivery.Unavailable
-	}
-	text := delivery.Clip(api.ErrorMessage(), maxReason)
-	return &delivery.Error{Type: kind, Message: doing + ": " + api.ErrorCode() + ": " + text, Err: err}
-}
-
-// deniedCodes are answered with status 400 by some fronts.
-var deniedCodes = map[string]bool{
-	"AccessDenied": true, "AccessDeniedException": true, "ExpiredToken": true, "ExpiredTokenException": true, "InvalidClientTokenId": true,
-	"UnrecognizedClientException": true, "MissingAuthenticationToken": true, "SignatureDoesNotMatch": true, "InvalidSignatureException": true,
 }

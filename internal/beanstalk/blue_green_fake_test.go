@@ -223,7 +223,7 @@ func (t *twins) CreateConfigurationTemplate(_ context.Context, in *elasticbeanst
 	return &elasticbeanstalk.CreateConfigurationTemplateOutput{}, t.answer("CreateConfigurationTemplate", func() error {
 		name := aws.ToString(in.TemplateName)
 		if _, there := t.templates[name]; there {
-			return refusal("InvalidParameterValue", "Configuration Template "+name+" already exists.")
+			return refused("InvalidParameterValue", "Configuration Template "+name+" already exists.")
 		}
 		t.templates[name] = aws.ToString(in.EnvironmentId)
 		return nil
@@ -234,7 +234,7 @@ func (t *twins) DeleteConfigurationTemplate(_ context.Context, in *elasticbeanst
 	return &elasticbeanstalk.DeleteConfigurationTemplateOutput{}, t.answer("DeleteConfigurationTemplate", func() error {
 		name := aws.ToString(in.TemplateName)
 		if _, there := t.templates[name]; !there {
-			return refusal("InvalidParameterValue", "No Configuration Template named 'shop/"+name+"' found.")
+			return refused("InvalidParameterValue", "No Configuration Template named 'shop/"+name+"' found.")
 		}
 		delete(t.templates, name)
 		return nil
@@ -246,10 +246,10 @@ func (t *twins) CreateEnvironment(_ context.Context, in *elasticbeanstalk.Create
 	err := t.answer("CreateEnvironment", func() error {
 		name := aws.ToString(in.EnvironmentName)
 		if there := t.named(name); there != nil && there.Status != types.EnvironmentStatusTerminated {
-			return refusal("InvalidParameterValue", "Environment "+name+" already exists.")
+			return refused("InvalidParameterValue", "Environment "+name+" already exists.")
 		}
 		if _, there := t.templates[aws.ToString(in.TemplateName)]; !there {
-			return refusal("InvalidParameterValue", "No Configuration Template named 'shop/"+aws.ToString(in.TemplateName)+"' found.")
+			return refused("InvalidParameterValue", "No Configuration Template named 'shop/"+aws.ToString(in.TemplateName)+"' found.")
 		}
 		t.created = append(t.created, in)
 		e := t.add(name, "e-9", aws.ToString(in.VersionLabel), aws.ToString(in.CNAMEPrefix)+".eu-west-1.elasticbeanstalk.com")
@@ -287,7 +287,7 @@ func (t *twins) TerminateEnvironment(ctx context.Context, in *elasticbeanstalk.T
 	return &elasticbeanstalk.TerminateEnvironmentOutput{}, t.answer("TerminateEnvironment", func() error {
 		e := t.byID(in.EnvironmentId)
 		if e.Status != types.EnvironmentStatusReady {
-			return refusal("InvalidParameterValue", strings.ReplaceAll("Environment named X is in an invalid state for this operation. Must be Ready.", "X", aws.ToString(e.EnvironmentName)))
+			return refused("InvalidParameterValue", strings.ReplaceAll("Environment named X is in an invalid state for this operation. Must be Ready.", "X", aws.ToString(e.EnvironmentName)))
 		}
 		t.begin(e, types.EnvironmentStatusTerminating, func() { e.Status = types.EnvironmentStatusTerminated })
 		return nil

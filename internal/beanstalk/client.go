@@ -49,6 +49,12 @@ type Pace struct {
 	Drain time.Duration
 }
 
+// apart is the least time between two looks for so many waits: each may want one at the fast pace, and all of them
+// together get them half as often as health reports come, which is about as often as one wait looks on average.
+func (p Pace) apart(waits int) time.Duration {
+	return max(p.Fast, min(time.Duration(waits)*p.Fast, p.Slow*3/2))
+}
+
 // DefaultPace suits AWS: its health reports come every 10 s, and its rate limits, which it
 // does not publish, are shared with the console and every other tool of the account. Its addresses are
 // to be remembered for a minute, which not every name server keeps to.

@@ -46,7 +46,7 @@ func TestEveryKnownRefusalOfThePlatformHasItsType(t *testing.T) {
 	}
 	for _, test := range cases {
 		t.Run(test.code+": "+test.message, func(t *testing.T) {
-			cause := refusal(test.code, test.message)
+			cause := refused(test.code, test.message)
 			err := classify(cause, "updating to v2")
 			assert.Equal(t, test.want, delivery.TypeOf(err))
 			require.ErrorIs(t, err, cause, "the cause must stay reachable")
@@ -109,7 +109,7 @@ func TestAnAnswerThatIsNotThePlatformsOwnIsJudgedByItsStatus(t *testing.T) {
 }
 
 func TestALongMessageOfThePlatformIsCut(t *testing.T) {
-	err := classify(refusal("ValidationError", strings.Repeat("x", 100_000)), "reading events")
+	err := classify(refused("ValidationError", strings.Repeat("x", 100_000)), "reading events")
 	assert.Less(t, len(err.Error()), 1000)
 	var typed *delivery.Error
 	require.True(t, errors.As(err, &typed))

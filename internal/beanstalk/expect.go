@@ -41,10 +41,14 @@ func (c *Client) learn(ctx context.Context, o delivery.Observation, before time.
 	events := converted(out.Events)
 	for i := len(events) - 1; i >= 0; i-- {
 		if events[i].RequestID != "" {
-			last := events[i]
+			last, first := events[i], events[i]
 			for name, event := range named(events, last.RequestID) {
 				x.learned[name] = last.At.Sub(event.At)
+				if event.At.Before(first.At) {
+					first = event
+				}
 			}
+			x.expect(before, last.At.Sub(first.At)) // until the platform says how far this one is
 			break
 		}
 	}
@@ -62,10 +66,14 @@ func (x *expectation) hear(events []delivery.Event) {
 		remaining, known := x.learned[name]
 		if known && event.At.After(latest) {
 			latest = event.At
-			x.due = event.At.Add(remaining)
-			x.margin = max(2*x.pace.Fast, remaining/25)
+			x.expect(event.At, remaining)
 		}
 	}
+}
+
+// expect has the update end some time after a moment.
+func (x *expectation) expect(since time.Time, remaining time.Duration) {
+	x.due, x.margin = since.Add(remaining), max(2*x.pace.Fast, remaining/25)
 }
 
 // next is when to look again after a look.
@@ -78,10 +86,12 @@ func (x *expectation) next(o delivery.Observation, now, decision time.Time) time
 		// the stage's own rules are decided.
 		return sooner(now.Add(x.pace.Slow), decision)
 	}
-	calm := x.pace.between(now.Sub(x.changed), max(x.pace.Idle, x.pace.Slow))
+	quiet, most := now.Sub(x.changed), max(x.pace.Idle, x.pace.Slow)
+	calm := x.pace.between(quiet, most)
 	switch begins, ends := x.due.Add(-x.margin), x.due.Add(x.margin); {
 	case !x.due.IsZero() && now.Before(begins):
-		return sooner(now.Add(calm), begins)
+		// What changes now was to be expected: it is not followed as closely as where nothing is known.
+		return sooner(now.Add(x.pace.between(max(2*quiet, x.pace.Slow), most)), begins)
 	case !x.due.IsZero() && now.Before(ends):
 		return now.Add(x.pace.Fast)
 	case !x.due.IsZero():

@@ -38,9 +38,10 @@ func TestAnUpdateIsLookedAtMostWhenTheLastOneSaysThatItIsDue(t *testing.T) {
 	updating := with(onV1(), func(o *delivery.Observation) { o.Status, o.Abortable = "Updating", true })
 	x := client.learn(t.Context(), updating, monday.Add(time.Hour))
 
-	began := monday.Add(2 * time.Hour)
+	began := monday.Add(time.Hour)
 	at := func(seconds int) time.Time { return began.Add(time.Duration(seconds) * time.Second) }
-	assert.Equal(t, at(1), x.next(updating, at(0), time.Time{}), "what has just changed may change again")
+	assert.Equal(t, at(10), x.next(updating, at(0), time.Time{}), "what has just changed is not about to end: the last update took minutes")
+	assert.Equal(t, at(480).Add(-x.margin), x.next(updating, at(450), time.Time{}), "it takes as long as the last one, until its own events tell more")
 	x.hear(story(began, "r-2", 0, "Environment update is starting.", 110, "Waiting for instance(s) (i-3) to pass health checks."))
 	assert.Equal(t, at(180), x.next(updating, at(120), time.Time{}), "nothing can end it yet")
 	x.hear(story(began, "r-2", 0, "Environment update is starting.", 110, "Waiting for instance(s) (i-3) to pass health checks.",

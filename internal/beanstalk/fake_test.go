@@ -61,7 +61,7 @@ func (f *fakeAPI) count(operation string) int {
 }
 
 func unscripted(operation string) error {
-	return refusal("InsufficientPrivilegesException", operation+" is not part of this test")
+	return refused("InsufficientPrivilegesException", operation+" is not part of this test")
 }
 
 func (f *fakeAPI) AbortEnvironmentUpdate(_ context.Context, in *elasticbeanstalk.AbortEnvironmentUpdateInput, _ ...func(*elasticbeanstalk.Options)) (*elasticbeanstalk.AbortEnvironmentUpdateOutput, error) {
@@ -179,15 +179,15 @@ func (f *fakeAPI) UpdateEnvironment(ctx context.Context, in *elasticbeanstalk.Up
 }
 
 // refusal is an error as Beanstalk answers it.
-func refusal(code, message string) error {
+func refused(code, message string) error {
 	return &smithy.OperationError{
 		ServiceID: "Elastic Beanstalk", OperationName: "Test", Err: &smithy.GenericAPIError{Code: code, Message: message},
 	}
 }
 
 var (
-	errMustBeReady = refusal("InvalidParameterValue", "Environment named shop-production is in an invalid state for this operation. Must be Ready.")
-	errThrottled   = refusal("Throttling", "Rate exceeded")
+	errMustBeReady = refused("InvalidParameterValue", "Environment named shop-production is in an invalid state for this operation. Must be Ready.")
+	errThrottled   = refused("Throttling", "Rate exceeded")
 	errLost        = fmt.Errorf("read tcp 127.0.0.1: connection reset by peer")
 )
 

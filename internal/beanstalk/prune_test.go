@@ -35,7 +35,7 @@ func prunable(removed *[]string) *fakeAPI {
 		},
 		deleteVersion: func(in *elasticbeanstalk.DeleteApplicationVersionInput) error {
 			if !aws.ToBool(in.DeleteSourceBundle) {
-				return refusal("Test", "the bundle would stay for ever")
+				return refused("Test", "the bundle would stay for ever")
 			}
 			*removed = append(*removed, aws.ToString(in.VersionLabel))
 			return nil
@@ -65,7 +65,7 @@ func TestPruningStopsWhenThePlatformAsksForFewerCalls(t *testing.T) {
 	var removed []string
 	api := prunable(&removed)
 	api.deleteVersion = func(*elasticbeanstalk.DeleteApplicationVersionInput) error {
-		return refusal("Throttling", "Rate exceeded")
+		return refused("Throttling", "Rate exceeded")
 	}
 	_, err := NewFromAPI(api, DefaultPace).Prune(t.Context(), "site", "site", 5, func(string) bool { return false })
 	require.Equal(t, delivery.Throttled, delivery.TypeOf(err))

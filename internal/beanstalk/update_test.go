@@ -114,7 +114,7 @@ func TestStartUpdate(t *testing.T) {
 		},
 		{
 			name:  "a version that was deleted meanwhile is told",
-			looks: []delivery.Observation{onV1()}, answer: refusal("InvalidParameterValue", "No Application Version named 'v2' found."),
+			looks: []delivery.Observation{onV1()}, answer: refused("InvalidParameterValue", "No Application Version named 'v2' found."),
 			sent: 1, fails: delivery.VersionNotFound,
 		},
 		{

@@ -47,7 +47,7 @@ func answers(versions ...types.ApplicationVersionDescription) func(*elasticbeans
 }
 
 func TestRegister(t *testing.T) {
-	exists := refusal("InvalidParameterValue", "Application Version v2 already exists.")
+	exists := refused("InvalidParameterValue", "Application Version v2 already exists.")
 	cases := []struct {
 		name   string
 		create error
@@ -83,7 +83,7 @@ func TestRegister(t *testing.T) {
 		{name: "throttling is told", create: errThrottled, fails: delivery.Throttled},
 		{name: "a lost answer is told, so that the next attempt finds what was made", create: errLost, fails: delivery.Unavailable},
 		{
-			name: "a full region is told", create: refusal("TooManyApplicationVersionsException", "You cannot have more than 1000 Application Versions."),
+			name: "a full region is told", create: refused("TooManyApplicationVersionsException", "You cannot have more than 1000 Application Versions."),
 			fails: delivery.InvalidInput,
 		},
 	}

@@ -173,7 +173,7 @@ func TestBasicHealthReportingIsExplained(t *testing.T) {
 	api := &fakeAPI{}
 	api.script(with(onV1(), well, changed))
 	api.health = func(context.Context) (*elasticbeanstalk.DescribeEnvironmentHealthOutput, error) {
-		return nil, refusal("InvalidRequestException", "DescribeEnvironmentHealth is not supported.")
+		return nil, refused("InvalidRequestException", "DescribeEnvironmentHealth is not supported.")
 	}
 	_, err := NewFromAPI(api, quick).AwaitHealth(limited(t), toV2(time.Now().Add(time.Hour)), ignored)
 	assert.Equal(t, delivery.InvalidInput, delivery.TypeOf(err))
@@ -287,7 +287,7 @@ func TestSettle(t *testing.T) {
 	})
 	t.Run("an update that cannot be aborted any more is waited for", func(t *testing.T) {
 		api := &fakeAPI{abort: func(*elasticbeanstalk.AbortEnvironmentUpdateInput) error {
-			return refusal("InvalidParameterValue", "Environment named shop-production is in an invalid state for this operation. Must be pending deployment.")
+			return refused("InvalidParameterValue", "Environment named shop-production is in an invalid state for this operation. Must be pending deployment.")
 		}}
 		api.script(updating, updating, with(onV1(), well, changed))
 		settled, err := NewFromAPI(api, quick).Settle(limited(t), onV1(), true, hour(), ignored)

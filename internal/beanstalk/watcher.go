@@ -11,13 +11,15 @@ import (
 // Watcher looks at all environments that anyone waits for with one call, so that a thousand waits
 // cost the account as many calls as one. It looks at the moments at which a wait could decide something;
 // otherwise often while something changes and ever less often while nothing does, unless all waits are
-// patient; and not at all while nobody waits.
+// patient; and not at all while nobody waits. Among a thousand there is always one that could decide something, so
+// that the more there are the longer it takes from one look to the next.
 type Watcher struct {
 	describe func(context.Context, []string) ([]delivery.Observation, error)
 	pace     Pace
 
 	mu      sync.Mutex
 	watches map[*watch]struct{}
+	waits   map[string]int // by the environment's name
 	running bool
 	// replan is closed and replaced when a watch names a moment for its next look.
 	replan chan struct{}
@@ -41,11 +43,12 @@ type look struct {
 }
 
 // maxNames is how many environments are named in one call; the Query protocol's form grows with
-// each, and 200 environments a region is AWS's usual quota.
+// each, and 200 environments a region is AWS's usual quota. A call that names none is answered with all that the
+// caller may see, in one answer.
 const maxNames = 200
 
 func newWatcher(describe func(context.Context, []string) ([]delivery.Observation, error), pace Pace) *Watcher {
-	return &Watcher{describe: describe, pace: pace, watches: map[*watch]struct{}{}, replan: make(chan struct{})}
+	return &Watcher{describe: describe, pace: pace, watches: map[*watch]struct{}{}, waits: map[string]int{}, replan: make(chan struct{})}
 }
 
 // watch begins to look at an environment until stop is called. The first look comes at once, or
@@ -56,6 +59,7 @@ func (w *Watcher) watch(application, name string) (looks <-chan look, at func(du
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.watches[added] = struct{}{}
+	w.waits[name]++
 	w.plan()
 	if !w.running {
 		w.running = true
@@ -73,6 +77,9 @@ func (w *Watcher) watch(application, name string) (looks <-chan look, at func(du
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		delete(w.watches, added)
+		if w.waits[name]--; w.waits[name] == 0 {
+			delete(w.waits, name)
+		}
 	}
 }
 
@@ -120,12 +127,15 @@ func (w *Watcher) await(looked time.Time, interval time.Duration) (early bool) {
 
 // next plans the next look: in turn, or at the first moment that a watch wants, and shortly after its turn
 // rather than twice. Waits that begin, or are tried again, one after another must not cost a call
-// each, least of all while the platform asks for fewer, so there is the fast pace between any two.
+// each, least of all while the platform asks for fewer, so there is some time between any two.
 func (w *Watcher) next(looked time.Time, interval time.Duration) (at time.Time, early bool, replan <-chan struct{}) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	soonest := looked.Add(w.pace.apart(len(w.waits)))
 	turn := looked.Add(interval)
-	soonest := looked.Add(w.pace.Fast)
+	if turn.Before(soonest) {
+		turn = soonest
+	}
 	at = turn
 	var due time.Time
 	patient := true
@@ -176,18 +186,24 @@ func (w *Watcher) lookAt(names []string, last map[string]delivery.Observation) b
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	changed := false
-	for len(names) > 0 {
-		batch := names[:min(len(names), maxNames)]
-		names = names[len(batch):]
-		observed, err := w.describe(ctx, batch)
-		for _, o := range observed {
-			if !same(last[o.Name], o) {
-				last[o.Name] = o
+	asked := names
+	if len(names) > maxNames {
+		asked = nil // for all of them
+	}
+	observed, err := w.describe(ctx, asked)
+	byName := make(map[string][]delivery.Observation, len(observed))
+	for _, o := range observed {
+		byName[o.Name] = append(byName[o.Name], o)
+	}
+	for _, name := range names {
+		for _, o := range byName[name] {
+			if !same(last[name], o) {
+				last[name] = o
 				changed = true
 			}
 		}
-		w.tell(batch, observed, err)
 	}
+	w.tell(names, byName, err)
 	return changed
 }
 
@@ -197,8 +213,8 @@ func same(a, b delivery.Observation) bool {
 		a.UpdatedAt.Equal(b.UpdatedAt) && a.Abortable == b.Abortable
 }
 
-func (w *Watcher) tell(names []string, observed []delivery.Observation, failure error) {
-	asked := map[string]bool{}
+func (w *Watcher) tell(names []string, observed map[string][]delivery.Observation, failure error) {
+	asked := make(map[string]bool, len(names))
 	for _, name := range names {
 		asked[name] = true
 	}
@@ -210,7 +226,7 @@ func (w *Watcher) tell(names []string, observed []delivery.Observation, failure 
 		}
 		seen := look{err: failure}
 		if failure == nil {
-			seen.observed, seen.err = find(observed, each.application, each.name)
+			seen.observed, seen.err = find(observed[each.name], each.application, each.name)
 		}
 		select {
 		case <-each.looks: // replaced by the newer one

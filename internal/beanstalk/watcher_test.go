@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -88,24 +89,69 @@ func TestManyWaitsCostOneCallALook(t *testing.T) {
 	assert.NotZero(t, whole, "one call asks for all of them")
 }
 
-func TestMoreEnvironmentsThanFitIntoOneCallAreAllLookedAt(t *testing.T) {
-	p := &platform{answer: ready}
-	w := newWatcher(p.describe, quick)
-	var stops []func()
-	var last <-chan look
+func TestMoreEnvironmentsThanOneCallCanNameAreAllLookedAtByOneThatNamesNone(t *testing.T) {
+	var all []string
 	for i := range maxNames + 50 {
-		looks, _, stop := w.watch("shop", fmt.Sprintf("shop-%d", i))
-		last, stops = looks, append(stops, stop)
+		all = append(all, fmt.Sprintf("shop-%d", i))
 	}
-	assert.NoError(t, receive(t, last).err)
-	require.Eventually(t, func() bool {
-		return slices.ContainsFunc(p.past(), func(l pastLook) bool { return len(l.names) == maxNames })
-	}, 5*time.Second, time.Millisecond)
-	for _, stop := range stops {
-		stop()
+	p := &platform{}
+	p.answer = func(names []string) ([]delivery.Observation, error) {
+		if names == nil {
+			return ready(append(all, "somebody-elses"))
+		}
+		return ready(names)
 	}
-	for _, look := range p.past() {
-		assert.LessOrEqual(t, len(look.names), maxNames)
+	w := newWatcher(p.describe, quick)
+	var waits []<-chan look
+	for _, name := range all {
+		looks, _, stop := w.watch("shop", name)
+		defer stop()
+		waits = append(waits, looks)
+	}
+	for i, looks := range waits {
+		l := receive(t, looks)
+		require.NoError(t, l.err)
+		assert.Equal(t, all[i], l.observed.Name)
+	}
+	calls := len(p.past())
+	require.Eventually(t, func() bool { return len(p.past()) > calls }, 5*time.Second, time.Millisecond)
+	assert.Empty(t, p.past()[calls].names, "one call, for all that there are")
+}
+
+// A thousand environments that are updated at different times always have one whose end is due.
+func TestTheMoreWaitsThereAreTheFurtherApartAreTheLooks(t *testing.T) {
+	for _, c := range []struct {
+		waits int
+		apart time.Duration
+	}{{1, time.Second}, {5, 5 * time.Second}, {1000, 15 * time.Second}} {
+		t.Run(fmt.Sprint(c.waits), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				changes := 0
+				p := &platform{}
+				p.answer = func(names []string) ([]delivery.Observation, error) {
+					observed, err := ready(names)
+					changes++
+					for i := range observed {
+						observed[i].UpdatedAt = monday.Add(time.Duration(changes) * time.Minute)
+					}
+					return observed, err
+				}
+				w := newWatcher(p.describe, DefaultPace)
+				var stops []func()
+				for i := range c.waits {
+					_, _, stop := w.watch("shop", fmt.Sprintf("shop-%d", i))
+					stops = append(stops, stop)
+				}
+				time.Sleep(10 * time.Minute)
+				for _, stop := range stops {
+					stop()
+				}
+				time.Sleep(time.Minute) // it ends
+				past := p.past()
+				mean := past[len(past)-1].at.Sub(past[1].at) / time.Duration(len(past)-2)
+				assert.InDelta(t, c.apart.Seconds(), mean.Seconds(), 0.1)
+			})
+		})
 	}
 }
 

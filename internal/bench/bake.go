@@ -55,6 +55,7 @@ func (b *bakes) fallIll(ctx context.Context, label string) error {
 	stage := lab.Stage(environment, delivery.Immutable, func(s *delivery.Stage) {
 		s.Health.Steady = delivery.Duration(b.steady)
 		s.Health.Settle = delivery.DefaultSettle / delivery.Duration(b.speed)
+		s.Health.Check = nil // it would see the illness before the platform does, from whose word the time is taken
 		s.Bake = delivery.Duration(time.Hour)
 	})
 	deployment, err := b.lab.Deploy(ctx, stage, version)

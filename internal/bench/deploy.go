@@ -1,10 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -70,7 +73,7 @@ func (f *deployFlags) run(ctx context.Context) error {
 		}
 		measures = append(measures, taken...)
 	}
-	return report(os.Stdout, f.output, measures)
+	return report(os.Stdout, f.output, thisMachine(lab.Development), measures)
 }
 
 const environment = "shop-production"
@@ -131,6 +134,7 @@ type watched struct {
 	seen              *knowing
 	late              []float64
 	calls, length     []float64
+	last              map[string]int // the calls of the last one, by operation
 	deployment, queue int
 }
 
@@ -140,7 +144,7 @@ func (w *watched) deploy(ctx context.Context, stage delivery.Stage, label string
 		return err
 	}
 	queueBefore, _ := w.lab.QueueLength(ctx, environment) // there is none before the first deployment
-	before, began := sum(w.lab.Server.Calls()), time.Now()
+	before, began := w.lab.Server.Calls(), time.Now()
 	w.seen.forget(label)
 	deployment, err := w.lab.Deploy(ctx, stage, version)
 	if err != nil {
@@ -150,7 +154,10 @@ func (w *watched) deploy(ctx context.Context, stage delivery.Stage, label string
 	if err != nil {
 		return err
 	}
-	calls, took := sum(w.lab.Server.Calls())-before, time.Since(began)
+	calls, took := w.lab.Server.Calls(), time.Since(began)
+	for operation, count := range before {
+		calls[operation] -= count
+	}
 	if record.Result.Outcome != delivery.OutcomeDeployed {
 		return fmt.Errorf("%s: %s", record.Result.Outcome, record.Result.Reason)
 	}
@@ -171,7 +178,7 @@ func (w *watched) deploy(ctx context.Context, stage delivery.Stage, label string
 	}
 	w.deployment, w.queue = max(w.deployment, own), max(w.queue, queue-queueBefore)
 	w.late = append(w.late, w.seen.ready().Sub(ended).Seconds()*float64(w.speed))
-	w.calls = append(w.calls, float64(calls))
+	w.calls, w.last = append(w.calls, float64(sum(calls))), calls
 	w.length = append(w.length, took.Seconds()*float64(w.speed))
 	return nil
 }
@@ -200,11 +207,24 @@ func (w *watched) measures() []measure {
 		{Name: "the platform is done → the workflow knows, median", Value: median(w.late), Unit: "s", Limit: mostNoticed, How: how},
 		{Name: "the same, the longest", Value: slices.Max(w.late), Unit: "s"},
 		{Name: "length of a deployment", Value: median(w.length), Unit: "s"},
-		{Name: "calls to AWS of a deployment, all of them", Value: median(w.calls), Unit: "calls"},
+		{Name: "calls to AWS of a deployment, all of them", Value: median(w.calls), Unit: "calls", How: "of the last one: " + byOperation(w.last)},
 		{Name: "the same, beside one every 10 s", Value: slices.Max(share), Unit: "of them", Limit: mostCalls, How: "the most of any deployment"},
 		{Name: "history events of a good deployment", Value: float64(w.deployment + w.queue), Unit: "events", Limit: mostEvents,
 			How: fmt.Sprintf("%d of Deployment, %d of Environment", w.deployment, w.queue)},
 	}
+}
+
+// byOperation lists counts, the largest first.
+func byOperation(counts map[string]int) string {
+	var parts []string
+	for _, operation := range slices.SortedFunc(maps.Keys(counts), func(a, b string) int {
+		return cmp.Or(counts[b]-counts[a], strings.Compare(a, b))
+	}) {
+		if counts[operation] > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", counts[operation], operation))
+		}
+	}
+	return strings.Join(parts, ", ")
 }
 
 func sum(counts map[string]int) (total int) {

@@ -12,14 +12,13 @@ import (
 	"net/http"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/feature/s3/transfermanager"
 	"github.com/aws/aws-sdk-go-v2/feature/s3/transfermanager/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/smithy-go"
-	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"gravity/internal/delivery"
+	"gravity/internal/refusal"
 )
 
 // digestMetadata is the object metadata that holds a bundle's SHA-256, hexadecimal.
@@ -173,35 +172,22 @@ func explain(err error, doing, bucket, key string) error {
 	if err == nil || delivery.TypeOf(err) != "" || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
+	object := "s3://" + bucket + "/" + key
 	var api smithy.APIError
-	if errors.As(err, &api) {
-		if _, throttled := retry.DefaultThrottleErrorCodes[api.ErrorCode()]; throttled {
-			return delivery.Errorf(delivery.Throttled, "%s s3://%s/%s: S3 asks for fewer calls: %w", doing, bucket, key, err)
-		}
-		if api.ErrorCode() == "NoSuchBucket" {
-			return delivery.Errorf(delivery.InvalidInput, "%s s3://%s/%s: there is no such bucket: check the pipeline's bucket: %w", doing, bucket, key, err)
-		}
+	if errors.As(err, &api) && api.ErrorCode() == "NoSuchBucket" {
+		return delivery.Errorf(delivery.InvalidInput, "%s %s: there is no such bucket: check the pipeline's bucket: %w", doing, object, err)
 	}
-	expired := api != nil && api.ErrorCode() == "ExpiredToken" // S3 answers 400 to it
-	switch status := statusOf(err); {
-	case expired || status == http.StatusUnauthorized || status == http.StatusForbidden:
-		return delivery.Errorf(delivery.AccessDenied,
-			"%s s3://%s/%s: not allowed: the worker needs s3:PutObject and s3:GetObject on the object and s3:ListBucket on the bucket: %w", doing, bucket, key, err)
-	case status == http.StatusTooManyRequests:
-		return delivery.Errorf(delivery.Throttled, "%s s3://%s/%s: S3 asks for fewer calls: %w", doing, bucket, key, err)
-	case status >= 400 && status < 500 && status != http.StatusRequestTimeout:
-		return delivery.Errorf(delivery.InvalidInput, "%s s3://%s/%s: S3 refuses the request: %w", doing, bucket, key, err)
+	switch kind := refusal.TypeOf(err, nil); kind {
+	case delivery.Throttled:
+		return delivery.Errorf(kind, "%s %s: S3 asks for fewer calls: %w", doing, object, err)
+	case delivery.AccessDenied:
+		return delivery.Errorf(kind,
+			"%s %s: not allowed: the worker needs s3:PutObject and s3:GetObject on the object and s3:ListBucket on the bucket: %w", doing, object, err)
+	case delivery.InvalidInput:
+		return delivery.Errorf(kind, "%s %s: S3 refuses the request: %w", doing, object, err)
+	default:
+		return delivery.Errorf(kind, "%s %s: %w", doing, object, err)
 	}
-	return delivery.Errorf(delivery.Unavailable, "%s s3://%s/%s: %w", doing, bucket, key, err)
 }
 
-func failedWith(err error, status int) bool { return err != nil && statusOf(err) == status }
-
-// statusOf is the HTTP status that S3 answered with, or 0.
-func statusOf(err error) int {
-	var response *smithyhttp.ResponseError
-	if errors.As(err, &response) {
-		return response.HTTPStatusCode()
-	}
-	return 0
-}
+func failedWith(err error, status int) bool { return err != nil && refusal.Status(err) == status }

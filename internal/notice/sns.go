@@ -2,16 +2,16 @@ package notice
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/arn"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/sns/types"
-	"github.com/aws/smithy-go"
 
 	"gravity/internal/delivery"
+	"gravity/internal/refusal"
 )
 
 // SNS publishes CloudEvents to a topic; a FIFO topic keeps their order and drops what is sent twice.
@@ -63,18 +63,9 @@ func subject(m Message) string {
 func short(id string) string { return id[max(0, len(id)-128):] }
 
 func snsError(err error) error {
-	var answer smithy.APIError
-	if !errors.As(err, &answer) {
-		return delivery.Errorf(delivery.Unavailable, "publish to SNS: %w", err)
+	err = refusal.Wrap(err, "publish to SNS", nil)
+	if delivery.TypeOf(err) == delivery.AccessDenied {
+		return fmt.Errorf("%w; docs/aws.md lists what the worker must be allowed", err)
 	}
-	switch answer.ErrorCode() {
-	case "NotFound", "NotFoundException", "InvalidParameter", "InvalidParameterException", "ParameterValueInvalid":
-		return delivery.Errorf(delivery.InvalidInput, "publish to SNS: %w", err)
-	case "AuthorizationError", "AuthorizationErrorException", "AccessDenied", "InvalidClientTokenId", "ExpiredToken":
-		return delivery.Errorf(delivery.AccessDenied, "publish to SNS: %w; docs/aws.md lists what the worker must be allowed", err)
-	case "Throttled", "ThrottledException", "Throttling":
-		return delivery.Errorf(delivery.Throttled, "publish to SNS: %w", err)
-	default:
-		return delivery.Errorf(delivery.Unavailable, "publish to SNS: %w", err)
-	}
+	return err
 }

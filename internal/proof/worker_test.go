@@ -12,14 +12,12 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
-	"time"
 
 	sdk "github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/interceptor"
-	"go.temporal.io/sdk/workflow"
 
 	"gravity/internal/proof/lab"
 	"gravity/worker/process"
@@ -34,6 +32,7 @@ type workerSettings struct {
 }
 
 func TestMain(m *testing.M) {
+	lab.RunWorker()
 	if settings := os.Getenv(workerVariable); settings != "" {
 		fmt.Fprintln(os.Stderr, runWorker(settings))
 		os.Exit(1)
@@ -48,7 +47,7 @@ func runWorker(encoded string) error {
 	if err := json.Unmarshal([]byte(encoded), &s); err != nil {
 		return err
 	}
-	temporal, err := lab.Dial(context.Background(), s.Temporal, &tap{answers: bufio.NewReader(os.Stdin)})
+	temporal, err := lab.Dial(context.Background(), s.Temporal, &tap{Hurry: lab.Hurry{By: 8}, answers: bufio.NewReader(os.Stdin)})
 	if err != nil {
 		return err
 	}
@@ -107,17 +106,13 @@ func (w *workerProcess) kill() {
 }
 
 // tap stops a worker at the beginning and the end of each of its steps, and after each heartbeat, until its
-// parent lets it go on. It also divides the times after which Temporal takes a step or a task for lost, so that
-// a kill costs seconds.
+// parent lets it go on.
 type tap struct {
-	interceptor.InterceptorBase
+	lab.Hurry
 
 	mu      sync.Mutex
 	answers *bufio.Reader
 }
-
-// hurry is what those times are divided by.
-const hurry = 8
 
 func (t *tap) stop(ctx context.Context, what string) {
 	t.mu.Lock()
@@ -130,12 +125,6 @@ func (t *tap) stop(ctx context.Context, what string) {
 
 func (t *tap) InterceptActivity(_ context.Context, next interceptor.ActivityInboundInterceptor) interceptor.ActivityInboundInterceptor {
 	i := &tappedActivity{tap: t}
-	i.Next = next
-	return i
-}
-
-func (t *tap) InterceptWorkflow(_ workflow.Context, next interceptor.WorkflowInboundInterceptor) interceptor.WorkflowInboundInterceptor {
-	i := &hurriedWorkflow{}
 	i.Next = next
 	return i
 }
@@ -166,39 +155,4 @@ type tappedOutbound struct {
 func (o *tappedOutbound) RecordHeartbeat(ctx context.Context, details ...any) {
 	o.Next.RecordHeartbeat(ctx, details...)
 	o.tap.stop(ctx, "beats")
-}
-
-type hurriedWorkflow struct {
-	interceptor.WorkflowInboundInterceptorBase
-}
-
-func (w *hurriedWorkflow) Init(next interceptor.WorkflowOutboundInterceptor) error {
-	o := &hurriedOutbound{}
-	o.Next = next
-	return w.Next.Init(o)
-}
-
-type hurriedOutbound struct {
-	interceptor.WorkflowOutboundInterceptorBase
-}
-
-func (o *hurriedOutbound) ExecuteActivity(ctx workflow.Context, step string, args ...any) workflow.Future {
-	options := workflow.GetActivityOptions(ctx)
-	if options.HeartbeatTimeout > 0 {
-		options.HeartbeatTimeout /= hurry
-	} else {
-		options.StartToCloseTimeout /= hurry
-	}
-	if options.RetryPolicy != nil {
-		policy := *options.RetryPolicy
-		policy.InitialInterval /= hurry
-		options.RetryPolicy = &policy
-	}
-	return o.Next.ExecuteActivity(workflow.WithActivityOptions(ctx, options), step, args...)
-}
-
-func (o *hurriedOutbound) ExecuteChildWorkflow(ctx workflow.Context, child string, args ...any) workflow.ChildWorkflowFuture {
-	options := workflow.GetChildWorkflowOptions(ctx)
-	options.WorkflowTaskTimeout = 10 * time.Second / hurry
-	return o.Next.ExecuteChildWorkflow(workflow.WithChildOptions(ctx, options), child, args...)
 }

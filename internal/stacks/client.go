@@ -10,7 +10,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"net/url"
 	"strings"
 	"time"
@@ -22,6 +21,7 @@ import (
 	"github.com/aws/smithy-go"
 
 	"gravity/internal/delivery"
+	"gravity/internal/refusal"
 )
 
 // API is what this package calls of CloudFormation; *cloudformation.Client satisfies it.
@@ -171,26 +171,12 @@ func missing(err error) bool {
 const maxReason = 1000
 
 // classify gives an error of the SDK the type that someone decides by.
-func classify(err error, doing string) error {
-	if err == nil || delivery.TypeOf(err) != "" {
-		return err
+func classify(err error, doing string) error { return refusal.Wrap(err, doing, own) }
+
+// own knows that CloudFormation calls a quota that is used up as other services call throttling.
+func own(code, _ string) delivery.ErrorType {
+	if code == "LimitExceededException" {
+		return delivery.InvalidInput
 	}
-	var api smithy.APIError
-	if !errors.As(err, &api) {
-		if errors.Is(err, context.Canceled) {
-			return err
-		}
-		return delivery.Errorf(delivery.Unavailable, "%s: %w", doing, err)
-	}
-	kind := delivery.InvalidInput
-	switch code := api.ErrorCode(); {
-	case strings.HasPrefix(code, "Throttling"), code == "RequestLimitExceeded", code == "SlowDown":
-		kind = delivery.Throttled
-	case strings.HasPrefix(code, "AccessDenied"), strings.HasPrefix(code, "ExpiredToken"), code == "InvalidClientTokenId",
-		code == "SignatureDoesNotMatch", code == "UnrecognizedClientException", code == "OptInRequired":
-		kind = delivery.AccessDenied
-	case api.ErrorFault() == smithy.FaultServer, code == "InternalFailure", code == "ServiceUnavailable", code == "InternalError":
-		kind = delivery.Unavailable
-	}
-	return &delivery.Error{Type: kind, Err: err, Message: fmt.Sprintf("%s: %s: %s", doing, api.ErrorCode(), delivery.Clip(api.ErrorMessage(), maxReason))}
+	return ""
 }

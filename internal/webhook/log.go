@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/google/go-github/v60/github"
+	"go.opentelemetry.io/otel/trace"
 )
 
 // delivered is what the log says of a request.
@@ -38,6 +39,9 @@ func (r *Receiver) log(ctx context.Context, delivered delivered, answer Answer) 
 		slog.String("repository", bounded(delivered.repository)), slog.String("ref", bounded(delivered.ref)),
 		slog.String("outcome", string(answer.Status)), slog.String("reason", answer.Reason),
 		slog.Any("runs", runs), slog.Int("code", answer.code),
+	}
+	if span := trace.SpanContextFromContext(ctx); span.IsValid() {
+		attributes = append(attributes, slog.String("trace", span.TraceID().String()))
 	}
 	if answer.err != nil {
 		attributes = append(attributes, slog.Any("error", answer.err))

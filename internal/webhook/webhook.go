@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/google/go-github/v60/github"
+	"go.opentelemetry.io/otel/trace"
 
 	"gravity/internal/delivery"
 )
@@ -48,6 +49,8 @@ type Receiver struct {
 	Log *slog.Logger
 	// Observe is told how each request ended. Optional.
 	Observe func(Observation)
+	// Tracer begins a request's trace, or leads its sender's on. Optional.
+	Tracer trace.Tracer
 	// Bodies bounds what is held of all bodies at once. Default: a bound of the receiver's own.
 	Bodies *Bodies
 	// Now is the clock. Default: time.Now.
@@ -122,8 +125,10 @@ func Sign(secret, body []byte) string {
 func (r *Receiver) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	began := r.now()
 	delivered := newDelivery(request)
-	answer := r.answer(w, request, &delivered)
-	r.log(request.Context(), delivered, answer)
+	ctx, span := r.trace(request)
+	answer := r.answer(w, request.WithContext(ctx), &delivered)
+	r.log(ctx, delivered, answer)
+	tell(span, delivered, answer)
 	if r.Observe != nil {
 		r.Observe(Observation{Event: known(delivered), Status: answer.Status, Code: answer.code, Took: r.now().Sub(began)})
 	}

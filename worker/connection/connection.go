@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"gravity/internal/delivery"
+	"gravity/worker/tracing"
 )
 
 // Settings override what the profile and the environment say. All of them are optional.
@@ -31,6 +32,8 @@ type Settings struct {
 	Identity string
 	// EncryptionKeysFile switches encryption on; see LoadEncryption.
 	EncryptionKeysFile string
+	// Traces are what the client, and the workers that are made of it, tell of themselves. Default: nothing.
+	Traces *tracing.Traces
 	// Log gets what the SDK says. Default: nothing.
 	Log *slog.Logger
 }
@@ -55,6 +58,9 @@ func (s Settings) Options() (client.Options, error) {
 			return client.Options{}, err
 		}
 		encryption.encrypt(&options)
+	}
+	if s.Traces != nil {
+		s.Traces.Trace(&options)
 	}
 	return options, nil
 }

@@ -103,8 +103,14 @@ func closedFolder(folder string) string {
 	}
 }
 
+// linkedVersion is what the linker was given, as images are built without a checkout of their own.
+var linkedVersion string
+
 // version is this program's own, as far as it was built with one.
 func version() string {
+	if linkedVersion != "" {
+		return linkedVersion
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"

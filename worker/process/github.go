@@ -17,6 +17,7 @@ import (
 func (o Options) gitHubWorker(platform *beanstalk.Client) worker.Worker {
 	options := o.worker()
 	options.MaxConcurrentActivityExecutionSize = 50
+	options.ActivityTaskPollerBehavior = pollers(1, 2, 10)
 	options.DisableWorkflowWorker = true
 	w := worker.New(o.Temporal, workflows.GitHubQueue, options)
 	w.RegisterActivity(&activities.GitHub{Client: o.GitHub})

@@ -62,10 +62,13 @@ type Options struct {
 	DataConverter converter.DataConverter
 	// Notices are the credentials by which other receivers are told.
 	Notices Notices
-	// LocalRepositories lets pipelines name repositories by path, for the embedded stack alone.
+	// LocalRepositories lets pipelines name repositories by path, for stand-ins alone.
 	LocalRepositories bool
 	// Versioning is set where the fleet uses Worker Versioning.
 	Versioning worker.DeploymentOptions
+	// PlatformRate is how many steps that call AWS may begin a second, on all workers together; each of them has to
+	// say the same, since Temporal keeps to what it was told last. 0: as many as there are.
+	PlatformRate float64
 	// Grace is how long steps under way may take to end when the worker stops. Default 20 s.
 	Grace time.Duration
 	// Failed is told when polling ended for good, such as a namespace that was deleted.
@@ -133,7 +136,10 @@ func (p *Process) Stop() {
 
 // The workflows, and the steps that talk to Temporal itself.
 func (o Options) workflowWorker() worker.Worker {
-	w := worker.New(o.Temporal, workflows.Queue, o.worker())
+	options := o.worker()
+	options.WorkflowTaskPollerBehavior = pollers(2, 5, 40)
+	options.ActivityTaskPollerBehavior = pollers(1, 2, 20)
+	w := worker.New(o.Temporal, workflows.Queue, options)
 	workflows.Register(w)
 	w.RegisterActivity(&activities.Environments{Temporal: o.Temporal})
 	w.RegisterActivity(&activities.Freezes{Temporal: o.Temporal})
@@ -148,6 +154,8 @@ func (o Options) platformWorker(platform *beanstalk.Client, provisioner *stacks.
 
 	options := o.worker()
 	options.MaxConcurrentActivityExecutionSize = 2000
+	options.ActivityTaskPollerBehavior = pollers(2, 5, 40)
+	options.TaskQueueActivitiesPerSecond = o.PlatformRate
 	options.DisableWorkflowWorker = true
 	w := worker.New(o.Temporal, workflows.PlatformQueue, options)
 	w.RegisterActivity(&activities.Beanstalk{Client: platform, Alarms: watched, Bundles: bundles})
@@ -172,6 +180,7 @@ func (o Options) checkoutWorker(build *activities.Build) (worker.Worker, error) 
 	}
 	options := o.worker()
 	options.Tuner = tuner
+	options.ActivityTaskPollerBehavior = pollers(1, 1, o.Builds)
 	options.DisableWorkflowWorker = true
 	w := worker.New(o.Temporal, workflows.BuildQueue, options)
 	w.RegisterActivity(build.Checkout)
@@ -186,6 +195,7 @@ func (o Options) hostWorker(build *activities.Build) worker.Worker {
 	// few. Temporal sends the steps of a pinned run to a queue that its version does not have as they are.
 	options.DeploymentOptions = worker.DeploymentOptions{}
 	options.MaxConcurrentActivityExecutionSize = 1000
+	options.ActivityTaskPollerBehavior = pollers(1, 2, 20)
 	options.DisableWorkflowWorker = true
 	w := worker.New(o.Temporal, build.TaskQueue, options)
 	w.RegisterActivity(build)
@@ -202,6 +212,16 @@ func (o Options) worker() worker.Options {
 		MaxHeartbeatThrottleInterval:     o.Pace.Fast,
 		DefaultHeartbeatThrottleInterval: o.Pace.Fast,
 	}
+}
+
+// pollers is how many long polls a worker keeps open for a queue: Temporal's answers tell it when more would find
+// work, and when fewer would do (https://docs.temporal.io/develop/worker-performance#poller-autoscaling). The
+// bounds belong to the kind of work. Workflow tasks take milliseconds, so that how fast they are fetched is what
+// limits them; a build is fetched by a poll that holds one of the few slots, so there are no more polls than builds.
+func pollers(least, first, most int) worker.PollerBehavior {
+	return worker.NewPollerBehaviorAutoscaling(worker.PollerBehaviorAutoscalingOptions{
+		MinimumNumberOfPollers: least, InitialNumberOfPollers: first, MaximumNumberOfPollers: most,
+	})
 }
 
 func (o Options) withDefaults() Options {

@@ -30,7 +30,7 @@ func Schedule(ctx context.Context, c client.Client) error {
 		// What was missed while Temporal was away is made good by the next look.
 		CatchupWindow: time.Minute,
 		Action: &client.ScheduleWorkflowAction{
-			ID: "drift", Workflow: workflows.DriftWorkflow, TaskQueue: workflows.Queue,
+			ID: "drift", Workflow: workflows.DriftWorkflow, TaskQueue: workflows.Queue, Priority: workflows.BackgroundPriority(),
 			StaticSummary: "looks at all environments for what was changed by hand",
 		},
 	})

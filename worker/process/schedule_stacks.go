@@ -41,7 +41,7 @@ func StackDriftSchedule(scope string) WatchSchedule {
 	spec := client.ScheduleSpec{Intervals: []client.ScheduleIntervalSpec{{Every: stackDriftInterval}}, Jitter: 10 * time.Minute}
 	return WatchSchedule{ID: id, spec: spec, action: func(stacks []string) *client.ScheduleWorkflowAction {
 		return &client.ScheduleWorkflowAction{
-			ID: id, Workflow: workflows.StackDriftWorkflow, TaskQueue: workflows.Queue,
+			ID: id, Workflow: workflows.StackDriftWorkflow, TaskQueue: workflows.Queue, Priority: workflows.BackgroundPriority(),
 			Args: []any{workflows.StackDriftInput{Stacks: stacks}}, WorkflowRunTimeout: 2 * time.Hour,
 			StaticSummary: delivery.Clip("look for drift in "+strings.Join(stacks, ", "), maxSummary),
 		}
@@ -54,7 +54,7 @@ func FreezeSchedule(scope string) WatchSchedule {
 	spec := client.ScheduleSpec{Intervals: []client.ScheduleIntervalSpec{{Every: freezeInterval}}}
 	return WatchSchedule{ID: id, spec: spec, action: func(environments []string) *client.ScheduleWorkflowAction {
 		return &client.ScheduleWorkflowAction{
-			ID: id, Workflow: workflows.FreezeReportWorkflow, TaskQueue: workflows.Queue,
+			ID: id, Workflow: workflows.FreezeReportWorkflow, TaskQueue: workflows.Queue, Priority: workflows.BackgroundPriority(),
 			Args: []any{workflows.FreezeReportInput{Environments: environments}}, WorkflowRunTimeout: freezeInterval,
 			StaticSummary: delivery.Clip("tell of freezes of "+strings.Join(environments, ", "), maxSummary),
 		}

@@ -25,13 +25,13 @@ func (m *busyMachine) TryReserveSlot(worker.SlotReservationInfo) *worker.SlotPer
 
 func (m *busyMachine) ReleaseSlot(worker.SlotReleaseInfo) { m.released++ }
 
-// release gives a permit back.
-type release struct {
+// givenBack gives a permit back.
+type givenBack struct {
 	worker.SlotReleaseInfo
 	permit *worker.SlotPermit
 }
 
-func (r release) Permit() *worker.SlotPermit { return r.permit }
+func (g givenBack) Permit() *worker.SlotPermit { return g.permit }
 
 func TestBuildsBeginAsTheMachineAllowsAndNeverMoreThanTheNumberGiven(t *testing.T) {
 	building := 0
@@ -46,15 +46,15 @@ func TestBuildsBeginAsTheMachineAllowsAndNeverMoreThanTheNumberGiven(t *testing.
 	require.NotNil(t, second)
 
 	building = 1
-	slots.ReleaseSlot(release{permit: first})
+	slots.ReleaseSlot(givenBack{permit: first})
 	require.Zero(t, machine.released, "the machine was not asked for it")
 	third := slots.TryReserveSlot(nil)
 	require.NotNil(t, third)
 	require.Nil(t, slots.TryReserveSlot(nil), "one build and two beginnings are three")
 
 	building = 3
-	slots.ReleaseSlot(release{permit: second})
-	slots.ReleaseSlot(release{permit: third})
+	slots.ReleaseSlot(givenBack{permit: second})
+	slots.ReleaseSlot(givenBack{permit: third})
 	require.Equal(t, 2, machine.released)
 	require.Nil(t, slots.TryReserveSlot(nil), "three builds")
 

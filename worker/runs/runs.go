@@ -98,6 +98,7 @@ func execute(ctx context.Context, c client.Client, request Request) error {
 	options := client.StartWorkflowOptions{
 		ID:                                       delivery.RunID(pipeline.Name, revision.SHA),
 		TaskQueue:                                workflows.Queue,
+		Priority:                                 workflows.RunPriority(pipeline.Name, request.Hotfix != nil),
 		WorkflowIDReusePolicy:                    enums.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
 		WorkflowIDConflictPolicy:                 enums.WORKFLOW_ID_CONFLICT_POLICY_FAIL,
 		WorkflowExecutionErrorWhenAlreadyStarted: true,
@@ -250,6 +251,7 @@ func Hand(ctx context.Context, c client.Client, event delivery.GitHubEvent) (Sta
 	_, err := c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID:                                       started.RunID,
 		TaskQueue:                                workflows.Queue,
+		Priority:                                 workflows.EventPriority(event),
 		WorkflowIDReusePolicy:                    enums.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
 		WorkflowIDConflictPolicy:                 enums.WORKFLOW_ID_CONFLICT_POLICY_FAIL,
 		WorkflowExecutionErrorWhenAlreadyStarted: true,

@@ -202,8 +202,9 @@ var settings = []string{
 	// Search attributes count from the moment that they are added. It is the default of this server,
 	// and Start relies on it.
 	"system.forceSearchAttributesCacheRefreshOnRead=true",
-	// Priorities of tasks; off by default in this release.
+	// Priorities of tasks, and turns of those that have the same one; both off by default in this release.
 	"matching.useNewMatcher=true",
+	"matching.enableFairness=true",
 	// Limits for one client among many. Here there is one, and a thousand waiting runs are fine.
 	"frontend.rps=24000",
 	"frontend.namespaceRPS=24000",

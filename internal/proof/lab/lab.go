@@ -6,17 +6,18 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"go.temporal.io/api/enums/v1"
+	workflowpb "go.temporal.io/api/workflow/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/interceptor"
-	"go.temporal.io/sdk/log"
+	"go.temporal.io/sdk/temporal"
 
 	"gravity/internal/beanstalk"
 	"gravity/internal/delivery"
 	"gravity/internal/local/aws"
-	"gravity/internal/local/temporal"
 	"gravity/worker/process"
 	"gravity/workflows"
 )
@@ -25,6 +26,10 @@ import (
 type Options struct {
 	// Directory keeps Temporal's database, the stand-in's state and the worker's.
 	Directory string
+	// Server is the kind of Temporal server. Default: Development.
+	Server Kind
+	// Progress gets a line for each step of its start. Optional.
+	Progress func(string)
 	// AWS is the stand-in; its DataDir is the lab's.
 	AWS aws.Options
 	// Pace is how often the worker asks it.
@@ -48,13 +53,16 @@ func Compressed(speed int) (aws.Pace, beanstalk.Pace) {
 
 // Lab is a Temporal server, a region and a worker.
 type Lab struct {
-	Temporal *temporal.Server
+	Temporal Server
 	Client   client.Client
 	*Region
 
 	options Options
-	asked   map[string]int // deployments asked for, by environment
 	worker  *process.Process
+
+	mu      sync.Mutex
+	asked   map[string]int // deployments asked for, by environment
+	workers int            // that were started as processes
 }
 
 // Start starts everything; Close ends it.
@@ -66,28 +74,6 @@ func Start(ctx context.Context, o Options) (*Lab, error) {
 		}
 	}
 	return l, nil
-}
-
-func (l *Lab) startTemporal(ctx context.Context) (err error) {
-	attributes := map[string]string{}
-	for _, name := range workflows.SearchAttributes() {
-		attributes[name] = "Keyword"
-	}
-	l.Temporal, err = temporal.Start(ctx, temporal.Options{
-		DataDir: filepath.Join(l.options.Directory, "temporal"), Headless: true, SearchAttributes: attributes,
-	})
-	if err != nil {
-		return err
-	}
-	l.Client, err = Dial(ctx, l.Temporal.Address(), l.options.Interceptors...)
-	return err
-}
-
-// Dial connects to a Temporal server.
-func Dial(ctx context.Context, address string, interceptors ...interceptor.ClientInterceptor) (client.Client, error) {
-	return client.DialContext(ctx, client.Options{
-		HostPort: address, Interceptors: interceptors, Logger: log.NewStructuredLogger(slog.New(slog.DiscardHandler)),
-	})
 }
 
 func (l *Lab) startRegion(context.Context) (err error) {
@@ -128,8 +114,10 @@ func (l *Lab) Close() error {
 // Deploy asks an environment's queue for a deployment, as a run does, and answers with the deployment's
 // workflow ID. It asks until Temporal has taken the request.
 func (l *Lab) Deploy(ctx context.Context, stage delivery.Stage, version delivery.Version) (string, error) {
+	l.mu.Lock()
 	l.asked[stage.Environment]++
 	n := l.asked[stage.Environment]
+	l.mu.Unlock()
 	request := delivery.Request{ID: fmt.Sprintf("%s/%d", stage.Name, n), Pipeline: Application, Stage: stage, Version: version}
 	for {
 		err := l.ask(ctx, request)
@@ -182,6 +170,27 @@ func (l *Lab) Await(ctx context.Context, environment, deployment string) (workfl
 	}
 }
 
+// Ended waits for the end of a deployment, by Temporal's word for it alone, which costs no worker anything: many can be
+// waited for at once.
+func (l *Lab) Ended(ctx context.Context, deployment string) (result delivery.Result, err error) {
+	for {
+		err = l.Client.GetWorkflow(ctx, deployment, "").Get(ctx, &result)
+		var failure *temporal.ApplicationError
+		switch {
+		case err == nil:
+			return result, nil
+		case errors.As(err, &failure) && failure.HasDetails():
+			return result, failure.Details(&result)
+		}
+		// It has not begun yet, or Temporal is away.
+		select {
+		case <-ctx.Done():
+			return result, fmt.Errorf("%s did not end: %w", deployment, errors.Join(ctx.Err(), err))
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
 // Status is what an environment's queue says of itself.
 func (l *Lab) Status(ctx context.Context, environment string) (status workflows.EnvironmentStatus, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
@@ -206,6 +215,12 @@ func (l *Lab) HistoryLength(ctx context.Context, workflowID string) (total int, 
 		byType[event.GetEventType().String()]++
 	}
 	return total, byType, nil
+}
+
+// Describe is what Temporal says of a workflow.
+func (l *Lab) Describe(ctx context.Context, workflowID string) (*workflowpb.WorkflowExecutionInfo, error) {
+	described, err := l.Client.DescribeWorkflowExecution(ctx, workflowID, "")
+	return described.GetWorkflowExecutionInfo(), err
 }
 
 // QueueLength is the number of events in the history of an environment's queue.

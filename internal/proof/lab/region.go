@@ -13,12 +13,14 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	sdk "github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/elasticbeanstalk"
 	"github.com/aws/aws-sdk-go-v2/service/elasticbeanstalk/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"golang.org/x/sync/errgroup"
 
 	"gravity/internal/beanstalk"
 	"gravity/internal/delivery"
@@ -43,6 +45,8 @@ type Region struct {
 	Server   *aws.Server
 	api      *elasticbeanstalk.Client
 	platform *beanstalk.Client
+
+	mu sync.Mutex
 	// began counts the updates that each environment had begun when it was released.
 	began map[string]int
 }
@@ -124,8 +128,24 @@ func (r *Region) Version(label string) (delivery.Version, error) {
 	return delivery.Version{Application: Application, Label: label, Bucket: bucket, Key: bundleKey}, err
 }
 
+// IsGood reports whether a label's version is one that is to be deployed and proven.
+func IsGood(label string) bool { return strings.HasPrefix(label, "good-") }
+
+// Exists reports whether an error is that a version has been registered before.
+func Exists(err error) bool { return err != nil && strings.Contains(err.Error(), "already exists") }
+
 // Create launches an environment as an operator would, and looks at every pause until it is well.
 func (r *Region) Create(name, label string, strategy delivery.Strategy, pause time.Duration) error {
+	if err := r.launch(name, label, strategy); err != nil {
+		return err
+	}
+	for r.WhyNotWell(name, label) != "" {
+		time.Sleep(pause)
+	}
+	return r.Settled(name)
+}
+
+func (r *Region) launch(name, label string, strategy delivery.Strategy) error {
 	policy := strategy.Policy()
 	if policy == "" {
 		policy = delivery.Immutable.Policy() // blue-green makes environments, and updates none
@@ -148,14 +168,39 @@ func (r *Region) Create(name, label string, strategy delivery.Strategy, pause ti
 		ApplicationName: sdk.String(Application), EnvironmentName: sdk.String(name), VersionLabel: sdk.String(label),
 		CNAMEPrefix: sdk.String(name), SolutionStackName: sdk.String(platformGo), OptionSettings: settings,
 	})
-	if err != nil {
+	return err
+}
+
+// CreateAll launches many environments at once, and waits until all of them are well.
+func (r *Region) CreateAll(ctx context.Context, names []string, label string, strategy delivery.Strategy) error {
+	var launches errgroup.Group
+	launches.SetLimit(16)
+	for _, name := range names {
+		launches.Go(func() error { return r.launch(name, label, strategy) })
+	}
+	if err := launches.Wait(); err != nil {
 		return err
 	}
-	for r.WhyNotWell(name, label) != "" {
-		time.Sleep(pause)
+	for {
+		observed, err := r.platform.Environments(ctx, names)
+		if err != nil {
+			return err
+		}
+		ready := 0
+		for _, o := range observed {
+			if o.Ready() && o.HealthStatus == "Ok" {
+				ready++
+			}
+		}
+		if ready == len(names) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%d of %d environments are well: %w", ready, len(names), ctx.Err())
+		case <-time.After(time.Second):
+		}
 	}
-	r.began[name], err = r.begun(name)
-	return err
 }
 
 // Observe looks at an environment by the platform's own word, with its instances.
@@ -209,6 +254,8 @@ func illness(o delivery.Observation, label string) string {
 // Updates counts the updates that an environment has begun since it was created, by the platform's own events.
 func (r *Region) Updates(name string) (int, error) {
 	count, err := r.begun(name)
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	return count - r.began[name], err
 }
 
@@ -223,17 +270,17 @@ func (r *Region) begun(name string) (int, error) {
 	return count, err
 }
 
-// Changes are what was begun in the whole application, whoever did it.
+// Changes are what was begun, whoever did it.
 type Changes struct {
 	Made, Swapped, Ended, Updated int
 }
 
-// Changes counts what has begun since a moment: environments by their descriptions, which show at once, and what
-// becomes of them by the platform's events.
-func (r *Region) Changes(since time.Time) (Changes, error) {
+// Changes counts what has begun since a moment, in the whole application or in environments of these names: environments
+// by their descriptions, which show at once, and what becomes of them by the platform's events.
+func (r *Region) Changes(since time.Time, names ...string) (Changes, error) {
 	var changes Changes
 	described, err := r.api.DescribeEnvironments(context.Background(), &elasticbeanstalk.DescribeEnvironmentsInput{
-		ApplicationName: sdk.String(Application), IncludeDeleted: sdk.Bool(true), IncludedDeletedBackTo: sdk.Time(since),
+		ApplicationName: sdk.String(Application), EnvironmentNames: names, IncludeDeleted: sdk.Bool(true), IncludedDeletedBackTo: sdk.Time(since),
 	})
 	if err != nil {
 		return changes, err
@@ -248,6 +295,9 @@ func (r *Region) Changes(since time.Time) (Changes, error) {
 	}
 	events, err := r.events(&elasticbeanstalk.DescribeEventsInput{ApplicationName: sdk.String(Application), StartTime: sdk.Time(since)})
 	for _, event := range events {
+		if len(names) > 0 && !slices.Contains(names, event.Environment) {
+			continue
+		}
 		switch {
 		case strings.HasPrefix(event.Message, "Swapping CNAMEs for environments "): // said once for the two
 			changes.Swapped++
@@ -260,20 +310,29 @@ func (r *Region) Changes(since time.Time) (Changes, error) {
 
 const updateStarting = "Environment update is starting."
 
+// Event is one thing that the platform said.
+type Event struct {
+	Environment string
+	At          time.Time
+	Message     string
+}
+
 // Events are what the platform says of an environment, oldest first.
-func (r *Region) Events(name string) ([]delivery.Event, error) {
+func (r *Region) Events(name string) ([]Event, error) {
 	return r.events(&elasticbeanstalk.DescribeEventsInput{ApplicationName: sdk.String(Application), EnvironmentName: sdk.String(name)})
 }
 
-func (r *Region) events(in *elasticbeanstalk.DescribeEventsInput) ([]delivery.Event, error) {
-	var events []delivery.Event
+func (r *Region) events(in *elasticbeanstalk.DescribeEventsInput) ([]Event, error) {
+	var events []Event
 	for pages := elasticbeanstalk.NewDescribeEventsPaginator(r.api, in); pages.HasMorePages(); {
 		page, err := pages.NextPage(context.Background())
 		if err != nil {
 			return nil, err
 		}
 		for _, event := range page.Events {
-			events = append(events, delivery.Event{At: sdk.ToTime(event.EventDate), Message: sdk.ToString(event.Message)})
+			events = append(events, Event{
+				Environment: sdk.ToString(event.EnvironmentName), At: sdk.ToTime(event.EventDate), Message: sdk.ToString(event.Message),
+			})
 		}
 	}
 	slices.Reverse(events)
@@ -281,8 +340,11 @@ func (r *Region) events(in *elasticbeanstalk.DescribeEventsInput) ([]delivery.Ev
 }
 
 // Settled counts from now on: what somebody did before is not Gravity's.
-func (r *Region) Settled(name string) (err error) {
-	r.began[name], err = r.begun(name)
+func (r *Region) Settled(name string) error {
+	count, err := r.begun(name)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.began[name] = count
 	return err
 }
 

@@ -1,0 +1,67 @@
+package tracing
+
+import (
+	"context"
+	"errors"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/temporal"
+
+	"gravity/workflows"
+)
+
+// The names under which Temporal's SDKs tell which workflow and activity it was.
+const (
+	workflowIDKey = attribute.Key("temporalWorkflowID")
+	runIDKey      = attribute.Key("temporalRunID")
+	activityIDKey = attribute.Key("temporalActivityID")
+	updateIDKey   = attribute.Key("temporalUpdateID")
+)
+
+// searched are the search attributes that spans have as well.
+var searched = map[temporal.SearchAttributeKeyKeyword]attribute.Key{
+	workflows.PipelineAttribute:    "gravity.pipeline",
+	workflows.EnvironmentAttribute: "gravity.environment",
+	workflows.RevisionAttribute:    "gravity.revision",
+	workflows.VersionAttribute:     "gravity.version",
+	workflows.StateAttribute:       "gravity.state",
+}
+
+func attributesOf(found temporal.SearchAttributes) []attribute.KeyValue {
+	var attributes []attribute.KeyValue
+	for key, name := range searched {
+		if value, ok := found.GetKeyword(key); ok {
+			attributes = append(attributes, name.String(value))
+		}
+	}
+	return attributes
+}
+
+// end ends a span. Of an error it tells the type alone: its words may be meant to be stored encrypted.
+func end(span trace.Span, err error) {
+	if err != nil {
+		span.SetStatus(codes.Error, typeOf(err))
+	}
+	span.End()
+}
+
+func typeOf(err error) string {
+	var application *temporal.ApplicationError
+	var timeout *temporal.TimeoutError
+	var existing *serviceerror.WorkflowExecutionAlreadyStarted
+	switch {
+	case temporal.IsCanceledError(err), errors.Is(err, context.Canceled):
+		return "Canceled"
+	case errors.As(err, &application):
+		return application.Type()
+	case errors.As(err, &timeout), errors.Is(err, context.DeadlineExceeded):
+		return "Timeout"
+	case errors.As(err, &existing):
+		return "AlreadyStarted"
+	default:
+		return "Error"
+	}
+}
