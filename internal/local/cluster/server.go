@@ -41,7 +41,7 @@ type server struct {
 func newServer(options Options, binaries Binaries, d *database) (*server, error) {
 	s := &server{options: options, binary: binaries.Temporal}
 	var err error
-	if s.ports, err = choosePorts(); err != nil {
+	if s.ports, err = choosePorts(filepath.Join(options.Directory, "ports.json")); err != nil {
 		return nil, err
 	}
 	if options.TLS {
@@ -53,7 +53,7 @@ func newServer(options Options, binaries Binaries, d *database) (*server, error)
 }
 
 func (s *server) address() string {
-	return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.ports["frontend"].grpc))
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.ports["frontend"].GRPC))
 }
 
 func (s *server) clientOptions() (client.Options, error) {
@@ -132,7 +132,7 @@ func (s *server) askWorker(ctx context.Context, config *tls.Config) error {
 	if config != nil {
 		transport = credentials.NewTLS(config)
 	}
-	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(s.ports["worker"].grpc))
+	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(s.ports["worker"].GRPC))
 	connection, err := grpc.NewClient(address, grpc.WithTransportCredentials(transport))
 	if err != nil {
 		return fmt.Errorf("worker service: %w", err)

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"encoding/json"
 	"fmt"
 	"net"
 	"os"
@@ -21,18 +22,42 @@ var services = []string{"frontend", "history", "matching", "worker"}
 // ports of each service: where it answers, and where it tells the others that it lives.
 type ports map[string]servicePorts
 
-type servicePorts struct{ grpc, membership int }
+type servicePorts struct{ GRPC, Membership int }
 
-func choosePorts() (ports, error) {
+// choosePorts takes those of the last start, which are in the file, while they are free. The services of a start look
+// for those of the last one, whom the database still lists, and lose most of a minute where they are elsewhere.
+func choosePorts(file string) (ports, error) {
+	chosen := ports{}
+	if content, err := os.ReadFile(file); err == nil && json.Unmarshal(content, &chosen) == nil && chosen.free() {
+		return chosen, nil
+	}
 	free, err := child.FreePorts(2 * len(services))
 	if err != nil {
 		return nil, err
 	}
-	chosen := ports{}
 	for i, service := range services {
 		chosen[service] = servicePorts{free[2*i], free[2*i+1]}
 	}
+	content, err := json.Marshal(chosen)
+	if err == nil {
+		err = os.WriteFile(file, content, 0o600)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("note the ports of Temporal's server: %w", err)
+	}
 	return chosen, nil
+}
+
+func (p ports) free() bool {
+	for _, service := range services {
+		for _, port := range []int{p[service].GRPC, p[service].Membership} {
+			listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+			if err != nil || listener.Close() != nil || port == 0 {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 func (s *server) settingsFile() string { return filepath.Join(s.options.Directory, "server.yaml") }
@@ -65,7 +90,7 @@ func (s *server) settings(d *database) map[string]any {
 	listeners := map[string]any{}
 	for name, ports := range s.ports {
 		listeners[name] = map[string]any{"rpc": map[string]any{
-			"grpcPort": ports.grpc, "membershipPort": ports.membership, "bindOnLocalHost": true,
+			"grpcPort": ports.GRPC, "membershipPort": ports.Membership, "bindOnLocalHost": true,
 		}}
 	}
 	return map[string]any{
