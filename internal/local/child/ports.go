@@ -30,8 +30,11 @@ func FreePorts(n int) ([]int, error) {
 	return nil, fmt.Errorf("no %d free ports between %d and %d on 127.0.0.1: %w", n, lowest, highest, last)
 }
 
-// Free reports whether nobody listens on a port of 127.0.0.1.
+// Free reports whether nobody listens on a port of 127.0.0.1. 0 is no port.
 func Free(port int) bool {
+	if port == 0 {
+		return false
+	}
 	listener, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
 	if err == nil {
 		_ = listener.Close()

@@ -145,7 +145,7 @@ func TestAWorkflowSurvivesTheDeathOfTheServerAndOfTheDatabase(t *testing.T) {
 	server := c.Pids()[0]
 	require.NoError(t, c.KillTemporal())
 	assertGone(t, []int{server})
-	somebody, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(c.temporal.ports["matching"].grpc)))
+	somebody, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(c.temporal.ports["matching"].GRPC)))
 	require.NoError(t, err, "whatever took one of its other ports meanwhile keeps it")
 	t.Cleanup(func() { _ = somebody.Close() })
 	require.NoError(t, c.StartTemporal(t.Context()))

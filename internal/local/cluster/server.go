@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -14,6 +15,10 @@ import (
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/log"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"gravity/internal/local/child"
@@ -37,7 +42,7 @@ type server struct {
 func newServer(options Options, binaries Binaries, d *database) (*server, error) {
 	s := &server{options: options, binary: binaries.Temporal, database: d}
 	var err error
-	if s.ports, err = choosePorts(); err != nil {
+	if s.ports, err = choosePorts(s.portsFile()); err != nil {
 		return nil, err
 	}
 	if options.TLS {
@@ -49,7 +54,7 @@ func newServer(options Options, binaries Binaries, d *database) (*server, error)
 }
 
 func (s *server) address() string {
-	return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.ports["frontend"].grpc))
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.ports["frontend"].GRPC))
 }
 
 func (s *server) clientOptions() (client.Options, error) {
@@ -100,7 +105,10 @@ func (s *server) awaitReady(ctx context.Context) error {
 		if err := s.register(ctx, connection); err != nil {
 			return err
 		}
-		return temporal.Ask(ctx, connection, s.options.Namespace)
+		if err := temporal.Ask(ctx, connection, s.options.Namespace); err != nil {
+			return err
+		}
+		return s.askWorker(ctx, options.ConnectionOptions.TLS)
 	})
 	if err != nil {
 		return err
@@ -117,6 +125,25 @@ func (s *server) register(ctx context.Context, connection client.Client) error {
 	var exists *serviceerror.NamespaceAlreadyExists
 	if err != nil && !errors.As(err, &exists) {
 		return fmt.Errorf("register namespace %s: %w", s.options.Namespace, err)
+	}
+	return nil
+}
+
+// askWorker asks the service that runs Temporal's own workflows, which answers when it has begun all of them. One that is
+// cut off from the database or the frontend before that ends the whole server.
+func (s *server) askWorker(ctx context.Context, config *tls.Config) error {
+	transport := insecure.NewCredentials()
+	if config != nil {
+		transport = credentials.NewTLS(config)
+	}
+	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(s.ports["worker"].GRPC))
+	connection, err := grpc.NewClient(address, grpc.WithTransportCredentials(transport))
+	if err != nil {
+		return fmt.Errorf("worker service: %w", err)
+	}
+	defer func() { _ = connection.Close() }()
+	if _, err := grpc_health_v1.NewHealthClient(connection).Check(ctx, &grpc_health_v1.HealthCheckRequest{}); err != nil {
+		return fmt.Errorf("worker service: %w", err)
 	}
 	return nil
 }

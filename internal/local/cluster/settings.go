@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"encoding/json"
 	"fmt"
 	"net"
 	"os"
@@ -21,40 +22,58 @@ var services = []string{"frontend", "history", "matching", "worker"}
 // ports of each service: where it answers, and where it tells the others that it lives.
 type ports map[string]servicePorts
 
-type servicePorts struct{ grpc, membership int }
+type servicePorts struct{ GRPC, Membership int }
 
-func choosePorts() (ports, error) {
+// choosePorts takes those of the last start, which are in the file, while they are free. The services of a start look
+// for those of the last one, whom the database still lists, and lose most of a minute where they are elsewhere.
+func choosePorts(file string) (ports, error) {
+	chosen := ports{}
+	if content, err := os.ReadFile(file); err == nil && json.Unmarshal(content, &chosen) == nil && chosen.free() {
+		return chosen, nil
+	}
 	free, err := child.FreePorts(2 * len(services))
 	if err != nil {
 		return nil, err
 	}
-	chosen := ports{}
 	for i, service := range services {
 		chosen[service] = servicePorts{free[2*i], free[2*i+1]}
 	}
+	content, err := json.Marshal(chosen)
+	if err == nil {
+		err = os.WriteFile(file, content, 0o600)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("note the ports of Temporal's server: %w", err)
+	}
 	return chosen, nil
+}
+
+func (p ports) free() bool {
+	for _, service := range services {
+		if !child.Free(p[service].GRPC) || !child.Free(p[service].Membership) {
+			return false
+		}
+	}
+	return true
 }
 
 // renewPorts chooses others where somebody took one while the server was down, as a second cluster on this machine
 // may. That of the frontend stays: clients know it.
 func (s *server) renewPorts() error {
-	taken := false
-	for service, known := range s.ports {
-		taken = taken || !child.Free(known.membership) || service != "frontend" && !child.Free(known.grpc)
-	}
-	if !taken {
+	if s.ports.free() {
 		return nil
 	}
-	renewed, err := choosePorts()
+	renewed, err := choosePorts(s.portsFile())
 	if err != nil {
 		return err
 	}
-	renewed["frontend"] = servicePorts{s.ports["frontend"].grpc, renewed["frontend"].membership}
+	renewed["frontend"] = servicePorts{s.ports["frontend"].GRPC, renewed["frontend"].Membership}
 	s.ports = renewed
 	return s.writeSettings()
 }
 
 func (s *server) settingsFile() string { return filepath.Join(s.options.Directory, "server.yaml") }
+func (s *server) portsFile() string    { return filepath.Join(s.options.Directory, "ports.json") }
 func (s *server) dynamicFile() string  { return filepath.Join(s.options.Directory, "dynamic.yaml") }
 
 // writeSettings writes both files that the server reads. The first holds the database's password.
@@ -84,7 +103,7 @@ func (s *server) settings() map[string]any {
 	listeners := map[string]any{}
 	for name, ports := range s.ports {
 		listeners[name] = map[string]any{"rpc": map[string]any{
-			"grpcPort": ports.grpc, "membershipPort": ports.membership, "bindOnLocalHost": true,
+			"grpcPort": ports.GRPC, "membershipPort": ports.Membership, "bindOnLocalHost": true,
 		}}
 	}
 	return map[string]any{
