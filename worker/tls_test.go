@@ -43,5 +43,5 @@ func TestAWorkerConnectsByMutualTLSAndIsRefusedWithoutACertificate(t *testing.T)
 	}
 	var stderr bytes.Buffer
 	assert.Equal(t, exitFailed, run(t.Context(), arguments, &bytes.Buffer{}, &stderr))
-	assert.Contains(t, stderr.String(), "certificate required")
+	assert.Contains(t, stderr.String(), "no Temporal server at "+server.Address())
 }

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"crypto/tls"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -21,7 +22,13 @@ func TestWithTLSWhoeverShowsNoCertificateIsRefused(t *testing.T) {
 	require.NoError(t, err)
 	options.ConnectionOptions.TLS.Certificates = nil
 	_, err = client.DialContext(t.Context(), options)
+	require.Error(t, err)
+	// Why: whoever only listens hears it. A client that goes on writing may find the connection closed first.
+	listener, err := tls.Dial("tcp", c.Address(), options.ConnectionOptions.TLS)
+	require.NoError(t, err)
+	_, err = listener.Read(make([]byte, 1))
 	require.ErrorContains(t, err, "certificate required")
+	require.NoError(t, listener.Close())
 
 	options.ConnectionOptions.TLS = nil
 	_, err = client.DialContext(t.Context(), options)
