@@ -88,6 +88,6 @@ func Dial(ctx context.Context, options client.Options) (client.Client, error) {
 			"Temporal at %s refuses these credentials: %w; look at TEMPORAL_API_KEY, or at the profile in temporal.toml", options.HostPort, err)
 	default:
 		return nil, delivery.Errorf(delivery.Unavailable,
-			"no Temporal server at %s: start one with `go run ./starter up`, or set TEMPORAL_ADDRESS or a profile of temporal.toml (%w)", options.HostPort, err)
+			"no Temporal server at %s: start one with `go run ./starter up`, or set TEMPORAL_ADDRESS or a profile of temporal.toml; one that asks for certificates wants TEMPORAL_TLS_CLIENT_CERT_PATH and _KEY_PATH too (%w)", options.HostPort, err)
 	}
 }
