@@ -35,7 +35,7 @@ func (s *environmentSuite) SetupTest() {
 		version := in.Request.Version
 		return delivery.Result{RequestID: in.Request.ID, Outcome: delivery.OutcomeDeployed, LeftOn: version.Label, Good: &version}, nil
 	}
-	s.env = s.NewTestWorkflowEnvironment()
+	s.env = s.newEnvironment()
 	s.env.RegisterWorkflow(Environment)
 	s.env.RegisterWorkflowWithOptions(func(ctx workflow.Context, in DeploymentInput) (delivery.Result, error) {
 		s.deployed = append(s.deployed, in.Request.Version.Label)

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/suite"
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/worker"
 
 	"gravity/activities"
 	"gravity/internal/delivery"
@@ -22,11 +23,19 @@ type workflowSuite struct {
 }
 
 func (s *workflowSuite) SetupTest() {
-	s.env = s.NewTestWorkflowEnvironment()
-	s.env.SetTestTimeout(20 * time.Second)
+	s.env = s.newEnvironment()
 	Register(s.env)
 	s.steps = happySteps()
 	s.steps.register(s.env)
+}
+
+// newEnvironment gives tests the time that they take beside others, with the race detector, on a busy machine.
+func (s *workflowSuite) newEnvironment() *testsuite.TestWorkflowEnvironment {
+	const patience = 20 * time.Second
+	env := s.NewTestWorkflowEnvironment()
+	env.SetTestTimeout(patience)
+	env.SetWorkerOptions(worker.Options{DeadlockDetectionTimeout: patience})
+	return env
 }
 
 func (s *workflowSuite) TearDownTest() { s.env.AssertExpectations(s.T()) }
