@@ -310,12 +310,13 @@ func takesMinutes(t *testing.T) {
 // testFiles is a directory for what several tests share; it is removed after the last one.
 var testFiles string
 
-// atOnce is how many tests run at the same time: nearly all that they do is wait.
+// atOnce is how many tests run at the same time: nearly all that they do is wait. In CI, with the race detector, they
+// are at work as well.
 const atOnce = 4
 
 func runTests(m *testing.M) int {
 	flag.Parse()
-	if parallel := flag.Lookup("test.parallel"); parallel.Value.String() == parallel.DefValue {
+	if parallel := flag.Lookup("test.parallel"); os.Getenv("CI") == "" && parallel.Value.String() == parallel.DefValue {
 		_ = parallel.Value.Set(strconv.Itoa(atOnce))
 	}
 	directory, err := os.MkdirTemp("", "gravity-test-")

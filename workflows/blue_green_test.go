@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"time"
 
@@ -23,7 +24,8 @@ const blueName, greenName = "site-production", "site-production-green"
 
 // pairOf is the two environments as the platform has them, on which the steps work.
 type pairOf struct {
-	old, new delivery.Observation
+	sync.Mutex // an aborted step may still be under way when the next one begins
+	old, new   delivery.Observation
 }
 
 // SetupTest begins with users on the stage's own environment.
@@ -31,13 +33,21 @@ func (s *blueGreenSuite) SetupTest() {
 	s.workflowSuite.SetupTest()
 	p := &pairOf{old: observation(goodLabel, "Ok", beforeUpdate)}
 	s.pair = p
-	s.steps.live = func(activities.AwaitLiveInput) (delivery.Observation, error) { return p.old, nil }
+	s.steps.live = func(activities.AwaitLiveInput) (delivery.Observation, error) {
+		p.Lock()
+		defer p.Unlock()
+		return p.old, nil
+	}
 	s.steps.beside = func(in activities.MakeBesideInput) (delivery.Observation, error) {
+		p.Lock()
+		defer p.Unlock()
 		p.new = observation(in.Version, "Pending", afterUpdate)
 		p.new.Name, p.new.ID, p.new.Address, p.new.Status = in.Name, "e-2", "beside.example", "Launching"
 		return p.new, nil
 	}
 	s.steps.health = func(_ context.Context, in activities.AwaitHealthInput) (delivery.Proof, error) {
+		p.Lock()
+		defer p.Unlock()
 		for _, o := range []*delivery.Observation{&p.old, &p.new} {
 			if o.ID == in.EnvironmentID {
 				o.Status, o.HealthStatus = "Ready", "Ok"
@@ -47,6 +57,8 @@ func (s *blueGreenSuite) SetupTest() {
 		return delivery.Proof{Verdict: delivery.VerdictNotUpdated, Reason: "no such environment"}, nil
 	}
 	s.steps.swap = func(_ context.Context, in activities.SwapInput) (delivery.Observation, error) {
+		p.Lock()
+		defer p.Unlock()
 		p.old.Address, p.new.Address = p.new.Address, p.old.Address
 		if in.To.ID == p.old.ID {
 			return p.old, nil
@@ -54,6 +66,8 @@ func (s *blueGreenSuite) SetupTest() {
 		return p.new, nil
 	}
 	s.steps.pair = func(in activities.SettlePairInput) (activities.Pair, error) {
+		p.Lock()
+		defer p.Unlock()
 		if in.Pair.New.ID == "" {
 			return activities.Pair{Old: p.old}, nil
 		}
@@ -61,6 +75,8 @@ func (s *blueGreenSuite) SetupTest() {
 	}
 	s.steps.drain = func(activities.DrainInput) error { return nil }
 	s.steps.retire = func(_ context.Context, in activities.RetireInput) (activities.Retired, error) {
+		p.Lock()
+		defer p.Unlock()
 		for _, o := range []*delivery.Observation{&p.old, &p.new} {
 			if o.Name == in.Name {
 				s.NotEqual(in.Public, o.Address, "users' environment is not ended")

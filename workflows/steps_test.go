@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/suite"
 	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/testsuite"
 	"go.temporal.io/sdk/worker"
 
@@ -19,6 +20,7 @@ type workflowSuite struct {
 	suite.Suite
 	testsuite.WorkflowTestSuite
 	env   *testsuite.TestWorkflowEnvironment
+	door  *door // of env
 	steps *steps
 }
 
@@ -32,13 +34,20 @@ func (s *workflowSuite) SetupTest() {
 // newEnvironment gives tests the time that they take beside others, with the race detector, on a busy machine.
 func (s *workflowSuite) newEnvironment() *testsuite.TestWorkflowEnvironment {
 	const patience = 20 * time.Second
+	if s.door != nil {
+		s.door.close()
+	}
+	s.door = newDoor()
 	env := s.NewTestWorkflowEnvironment()
 	env.SetTestTimeout(patience)
-	env.SetWorkerOptions(worker.Options{DeadlockDetectionTimeout: patience})
+	env.SetWorkerOptions(worker.Options{DeadlockDetectionTimeout: patience, Interceptors: []interceptor.WorkerInterceptor{s.door}})
 	return env
 }
 
-func (s *workflowSuite) TearDownTest() { s.env.AssertExpectations(s.T()) }
+func (s *workflowSuite) TearDownTest() {
+	s.door.close()
+	s.env.AssertExpectations(s.T())
+}
 
 // steps stands in for the activities: a function each, which a test replaces, and the order in
 // which they were called.
