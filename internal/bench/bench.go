@@ -58,21 +58,26 @@ func (b *fleetBench) say(format string, args ...any) {
 
 // start starts a lab without workers in a directory of its own; end removes it.
 func (b *fleetBench) start(ctx context.Context, platform aws.Pace, pace beanstalk.Pace) (_ *lab.Lab, end func(), err error) {
-	directory, err := os.MkdirTemp("", "gravity-bench-")
+	return temporaryLab(ctx, lab.Options{
+		Server: lab.Kind(b.server), NoWorker: true, AWS: aws.Options{Pace: platform}, Pace: pace,
+		Progress: func(line string) { b.say("%s", line) },
+	})
+}
+
+// temporaryLab starts a lab in a directory of its own; end closes it and removes that.
+func temporaryLab(ctx context.Context, o lab.Options) (_ *lab.Lab, end func(), err error) {
+	o.Directory, err = os.MkdirTemp("", "gravity-bench-")
 	if err != nil {
 		return nil, nil, err
 	}
-	l, err := lab.Start(ctx, lab.Options{
-		Directory: directory, Server: lab.Kind(b.server), NoWorker: true, AWS: aws.Options{Pace: platform}, Pace: pace,
-		Progress: func(line string) { b.say("%s", line) },
-	})
+	l, err := lab.Start(ctx, o)
 	if err != nil {
-		_ = os.RemoveAll(directory)
+		_ = os.RemoveAll(o.Directory)
 		return nil, nil, err
 	}
 	return l, func() {
 		_ = l.Close()
-		_ = os.RemoveAll(directory)
+		_ = os.RemoveAll(o.Directory)
 	}, nil
 }
 

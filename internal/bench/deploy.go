@@ -102,19 +102,10 @@ func (f *deployFlags) watch(ctx context.Context) ([]measure, error) {
 
 // startLab starts a lab at AWS's pace, compressed, with an environment on a good version.
 func (f *deployFlags) startLab(ctx context.Context, interceptors []interceptor.ClientInterceptor) (_ *lab.Lab, end func(), err error) {
-	directory, err := os.MkdirTemp("", "gravity-bench-")
-	if err != nil {
-		return nil, nil, err
-	}
 	platform, pace := lab.Compressed(f.speed)
-	l, err := lab.Start(ctx, lab.Options{Directory: directory, AWS: aws.Options{Pace: platform}, Pace: pace, Interceptors: interceptors})
+	l, end, err := temporaryLab(ctx, lab.Options{AWS: aws.Options{Pace: platform}, Pace: pace, Interceptors: interceptors})
 	if err != nil {
-		_ = os.RemoveAll(directory)
 		return nil, nil, err
-	}
-	end = func() {
-		_ = l.Close()
-		_ = os.RemoveAll(directory)
 	}
 	first, err := l.Version("good-0")
 	if err == nil {
