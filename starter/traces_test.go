@@ -143,6 +143,10 @@ func TestTheTraceOfAPushLeadsThroughEveryWorkflowAndOverEveryWorker(t *testing.T
 	require.Equal(t, workflows.StateSucceeded, w.ended(first).State)
 	second := w.push("a second change", func(g *git.Working) error { return g.Replace("index.html", "<title>", "<title>Newer: ") })
 	w.eventually("its health is waited for", func() bool { return w.pending("AwaitHealth") })
+	// A killed process takes the spans along that it has not sent yet.
+	w.eventually("its update is told of", func() bool {
+		return len(c.find("RunActivity:Update", delivery.DeploymentID("site", "site-staging", 2))) == 1
+	})
 	kill()
 	w.startWorkerWith(traced)
 	w.approve(second)
