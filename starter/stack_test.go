@@ -34,6 +34,7 @@ import (
 	"gravity/internal/local/aws"
 	"gravity/internal/local/git"
 	"gravity/worker/process"
+	"gravity/worker/subject"
 	"gravity/worker/tracing"
 	"gravity/workflows"
 )
@@ -343,6 +344,7 @@ func runWorker(encoded string) error {
 		Logger: log.NewStructuredLogger(slog.New(slog.DiscardHandler)),
 	}
 	traces.Trace(&options)
+	subject.New().Intercept(&options)
 	temporal, err := client.Dial(options)
 	if err != nil {
 		return err

@@ -186,6 +186,8 @@ func TestTheTraceOfAPushLeadsThroughEveryWorkflowAndOverEveryWorker(t *testing.T
 			for _, each := range steps {
 				require.Equal(t, run.trace, each.trace, step)
 				require.Equal(t, deployed.id, each.parent, "%s belongs to the deployment, whichever worker ran it", step)
+				require.Equal(t, []string{"site", "site-staging", run.attributes["gravity.revision"]},
+					[]string{each.attributes["gravity.pipeline"], each.attributes["gravity.environment"], each.attributes["gravity.revision"]}, step)
 			}
 		}
 		update := c.find("RunActivity:Update", deployment)[0]

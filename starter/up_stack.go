@@ -31,6 +31,7 @@ import (
 	"gravity/internal/local/temporal"
 	"gravity/internal/webhook"
 	"gravity/worker/process"
+	"gravity/worker/subject"
 	"gravity/worker/tracing"
 	"gravity/workflows"
 )
@@ -74,6 +75,7 @@ type stackOptions struct {
 // stack is everything on one machine: Temporal, AWS, a git host, the webhook receiver and a worker.
 type stack struct {
 	options  stackOptions
+	subjects *subject.Subjects
 	temporal *temporal.Server
 	client   client.Client
 	platform *aws.Server
@@ -94,7 +96,8 @@ func startStack(ctx context.Context, o stackOptions) (*stack, error) {
 	if o.Traces == nil {
 		o.Traces = tracing.Off
 	}
-	s := &stack{options: o}
+	s := &stack{options: o, subjects: subject.New()}
+	s.options.Log = slog.New(s.subjects.Handler(o.Log.Handler()))
 	for _, start := range []func(context.Context) error{
 		s.startTemporal, s.startPlatform, s.startGit, s.configure, s.writeConfiguration, s.startReceiver, s.startWorker, s.createEnvironments,
 	} {
@@ -134,6 +137,7 @@ func (s *stack) startTemporal(ctx context.Context) error {
 		HostPort: server.Address(), Namespace: server.Namespace(), Logger: log.NewStructuredLogger(s.options.Log),
 	}
 	s.options.Traces.Trace(&options)
+	s.subjects.Intercept(&options)
 	s.client, err = client.DialContext(ctx, options)
 	if err != nil {
 		return fmt.Errorf("connecting to Temporal at %s: %w", server.Address(), err)

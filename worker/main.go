@@ -20,6 +20,7 @@ import (
 	"gravity/internal/awscalls"
 	"gravity/worker/connection"
 	"gravity/worker/process"
+	"gravity/worker/subject"
 	"gravity/worker/tracing"
 )
 
@@ -56,6 +57,8 @@ func run(ctx context.Context, arguments []string, stdout, stderr io.Writer) int 
 
 // work polls until the context ends, or until polling fails for good.
 func work(ctx context.Context, s settings, log *slog.Logger) error {
+	subjects := subject.New()
+	log = slog.New(subjects.Handler(log.Handler()))
 	traces, err := tracing.Start(ctx, "gravity-worker", log)
 	if err != nil {
 		return err
@@ -69,6 +72,7 @@ func work(ctx context.Context, s settings, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	subjects.Intercept(&options)
 	calls := awscalls.Options{Tracer: traces.Tracer()}
 	if s.metricsListen != "" {
 		m, err := newMetrics()

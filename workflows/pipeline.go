@@ -100,6 +100,7 @@ func (r *run) setup(ctx workflow.Context, cancel workflow.CancelFunc) error {
 	r.onAbort(ctx, cancel)
 	r.onFinished(ctx)
 	r.startTelling(ctx)
+	workflow.GetLogger(ctx).Info("run", "state", string(r.status.State))
 	r.show(ctx)
 	return nil
 }
@@ -210,6 +211,7 @@ func (r *run) end(ctx workflow.Context, failure error) (RunStatus, error) {
 	}
 	r.closeOpen(ctx, state)
 	r.count(ctx, failure)
+	workflow.GetLogger(ctx).Info("run", "state", string(state), "cause", string(typeOf(failure)), "version", r.status.Version)
 	r.show(ctx)
 	r.awaitTold(ctx)
 	if err := workflow.Await(ctx, func() bool { return workflow.AllHandlersFinished(ctx) }); err != nil {

@@ -31,6 +31,9 @@ func SearchAttributes() []string {
 
 // enter moves a stage, and with it the run, to another state.
 func (r *run) enter(ctx workflow.Context, stage *StageStatus, state RunState, detail string) {
+	if stage.State != state {
+		workflow.GetLogger(ctx).Info("stage", "stage", stage.Stage, "environment", stage.Environment, "state", string(state))
+	}
 	stage.State, stage.Detail, stage.Since = state, detail, workflow.Now(ctx)
 	if !state.Ended() {
 		r.status.State = state

@@ -7,6 +7,8 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/interceptor"
+
+	"gravity/worker/subject"
 )
 
 // activityInbound tells of each attempt at a step that belongs to a trace.
@@ -28,7 +30,8 @@ func (a *activityInbound) ExecuteActivity(ctx context.Context, in *interceptor.E
 	}
 	info := activity.GetInfo(ctx)
 	ctx, span := a.tracer.Start(trace.ContextWithRemoteSpanContext(ctx, parent), "RunActivity:"+info.ActivityType.Name,
-		trace.WithTimestamp(info.StartedTime), trace.WithSpanKind(trace.SpanKindConsumer), trace.WithAttributes(
+		trace.WithTimestamp(info.StartedTime), trace.WithSpanKind(trace.SpanKindConsumer),
+		trace.WithAttributes(attributesOfStep(subject.Of(ctx))...), trace.WithAttributes(
 			workflowIDKey.String(info.WorkflowExecution.ID), runIDKey.String(info.WorkflowExecution.RunID), activityIDKey.String(info.ActivityID),
 			attribute.Int("temporal.attempt", int(info.Attempt)), attribute.String("temporal.task_queue", info.TaskQueue),
 		))

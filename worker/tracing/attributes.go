@@ -10,6 +10,7 @@ import (
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/temporal"
 
+	"gravity/worker/subject"
 	"gravity/workflows"
 )
 
@@ -21,11 +22,18 @@ const (
 	updateIDKey   = attribute.Key("temporalUpdateID")
 )
 
+// The names of what a span is about.
+const (
+	pipelineKey    = attribute.Key("gravity.pipeline")
+	environmentKey = attribute.Key("gravity.environment")
+	revisionKey    = attribute.Key("gravity.revision")
+)
+
 // searched are the search attributes that spans have as well.
 var searched = map[temporal.SearchAttributeKeyKeyword]attribute.Key{
-	workflows.PipelineAttribute:    "gravity.pipeline",
-	workflows.EnvironmentAttribute: "gravity.environment",
-	workflows.RevisionAttribute:    "gravity.revision",
+	workflows.PipelineAttribute:    pipelineKey,
+	workflows.EnvironmentAttribute: environmentKey,
+	workflows.RevisionAttribute:    revisionKey,
 	workflows.VersionAttribute:     "gravity.version",
 	workflows.StateAttribute:       "gravity.state",
 }
@@ -35,6 +43,19 @@ func attributesOf(found temporal.SearchAttributes) []attribute.KeyValue {
 	for key, name := range searched {
 		if value, ok := found.GetKeyword(key); ok {
 			attributes = append(attributes, name.String(value))
+		}
+	}
+	return attributes
+}
+
+// attributesOfStep are those of the search attributes of its workflow that do not change.
+func attributesOfStep(about subject.Subject) []attribute.KeyValue {
+	var attributes []attribute.KeyValue
+	for _, each := range []attribute.KeyValue{
+		pipelineKey.String(about.Pipeline), environmentKey.String(about.Environment), revisionKey.String(about.Revision),
+	} {
+		if each.Value.AsString() != "" {
+			attributes = append(attributes, each)
 		}
 	}
 	return attributes
