@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/operatorservice/v1"
 	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/api/taskqueue/v1"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -34,7 +36,10 @@ func dialAs(t *testing.T, c *Cluster, permissions ...string) client.Client {
 func TestWithAuthorizationATokenSaysWhatItsBearerMayDo(t *testing.T) {
 	c := start(t, Options{Directory: t.TempDir(), Namespace: "deliveries", Authorization: true, SearchAttributes: attributes()})
 	assert.Contains(t, c.temporal.ports, "internal-frontend")
-	// The server's own workflows go by their own frontend: a schedule is one of them.
+	list := func(connection client.Client) error {
+		_, err := connection.ListWorkflow(t.Context(), &workflowservice.ListWorkflowExecutionsRequest{})
+		return err
+	}
 	writer := dialAs(t, c, "deliveries:write")
 	startWorker(t, writer)
 	schedule, err := writer.ScheduleClient().Create(t.Context(), client.ScheduleOptions{
@@ -49,6 +54,23 @@ func TestWithAuthorizationATokenSaysWhatItsBearerMayDo(t *testing.T) {
 		}
 	}, 20*time.Second, 50*time.Millisecond)
 
+	reader := dialAs(t, c, "deliveries:read")
+	require.NoError(t, list(reader))
+	_, err = reader.DescribeWorkflowExecution(t.Context(), "unknown", "")
+	var missing *serviceerror.NotFound
+	require.ErrorAs(t, err, &missing)
+	_, err = reader.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{TaskQueue: "counts"}, "count", 0)
+	refused(t, err)
+	refused(t, reader.SignalWorkflow(t.Context(), "unknown", "", "more", nil))
+	_, err = reader.UpdateWorkflow(t.Context(), client.UpdateWorkflowOptions{
+		WorkflowID: "unknown", UpdateName: "more", WaitForStage: client.WorkflowUpdateStageAccepted,
+	})
+	refused(t, err)
+	_, err = reader.WorkflowService().PollWorkflowTaskQueue(t.Context(), &workflowservice.PollWorkflowTaskQueueRequest{
+		Namespace: "deliveries", TaskQueue: &taskqueue.TaskQueue{Name: "counts"},
+	})
+	refused(t, err)
+
 	addAttribute := func(connection client.Client, name string) error {
 		_, err := connection.OperatorService().AddSearchAttributes(t.Context(), &operatorservice.AddSearchAttributesRequest{
 			Namespace: "deliveries", SearchAttributes: map[string]enums.IndexedValueType{name: enums.INDEXED_VALUE_TYPE_KEYWORD},
@@ -61,10 +83,6 @@ func TestWithAuthorizationATokenSaysWhatItsBearerMayDo(t *testing.T) {
 		})
 		return err
 	}
-	list := func(connection client.Client) error {
-		_, err := connection.ListWorkflow(t.Context(), &workflowservice.ListWorkflowExecutionsRequest{})
-		return err
-	}
 	admin := dialAs(t, c, "deliveries:admin")
 	refused(t, addAttribute(writer, "ByWriter"))
 	require.NoError(t, addAttribute(admin, "ByAdmin"))
@@ -73,6 +91,19 @@ func TestWithAuthorizationATokenSaysWhatItsBearerMayDo(t *testing.T) {
 	refused(t, list(dialAs(t, c)))
 	refused(t, register(dialAs(t, c, "system:admin"), "another"))
 	require.NoError(t, register(dialAs(t, c, everything), "another"))
+
+	// What the web UI asks for on each page belongs to no namespace.
+	for _, permission := range []string{"deliveries:admin", "temporal-system:read"} {
+		service := dialAs(t, c, permission).WorkflowService()
+		_, err := service.ListNamespaces(t.Context(), &workflowservice.ListNamespacesRequest{})
+		_, more := service.GetClusterInfo(t.Context(), &workflowservice.GetClusterInfoRequest{})
+		if permission == "deliveries:admin" {
+			refused(t, err)
+			refused(t, more)
+		} else {
+			require.NoError(t, errors.Join(err, more))
+		}
+	}
 
 	assertKeptPrivate(t, c.options.Directory)
 }
