@@ -18,6 +18,24 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 )
 
+func TestWithAuthorizationATokenSaysWhatItsBearerMayDo(t *testing.T) {
+	c := start(t, Options{Directory: t.TempDir(), Namespace: "deliveries", Authorization: true, SearchAttributes: attributes()})
+	for name, test := range map[string]func(*testing.T, *Cluster){
+		"write on a namespace runs workflows there":                writes,
+		"read on a namespace sees and changes nothing":             reads,
+		"admin on a namespace adds search attributes there":        administers,
+		"the server as a whole has a name of its own":              administersAll,
+		"what the web UI asks for on each page is in no namespace": shows,
+	} {
+		t.Run(name, func(t *testing.T) { test(t, c) })
+	}
+
+	keys, err := os.ReadFile(filepath.Join(c.options.Directory, "jwks.json"))
+	require.NoError(t, err)
+	assert.Contains(t, string(keys), `"x"`)
+	assert.NotContains(t, string(keys), `"d"`, "RFC 7518's name of the private part, which is on no disk")
+}
+
 // dialAs connects as whoever may do what the permissions say.
 func dialAs(t *testing.T, c *Cluster, permissions ...string) client.Client {
 	t.Helper()
@@ -33,13 +51,33 @@ func dialAs(t *testing.T, c *Cluster, permissions ...string) client.Client {
 	return connection
 }
 
-func TestWithAuthorizationATokenSaysWhatItsBearerMayDo(t *testing.T) {
-	c := start(t, Options{Directory: t.TempDir(), Namespace: "deliveries", Authorization: true, SearchAttributes: attributes()})
-	assert.Contains(t, c.temporal.ports, "internal-frontend")
-	list := func(connection client.Client) error {
-		_, err := connection.ListWorkflow(t.Context(), &workflowservice.ListWorkflowExecutionsRequest{})
-		return err
-	}
+func refused(t *testing.T, err error) {
+	t.Helper()
+	var denied *serviceerror.PermissionDenied
+	require.ErrorAs(t, err, &denied)
+}
+
+func list(t *testing.T, connection client.Client) error {
+	_, err := connection.ListWorkflow(t.Context(), &workflowservice.ListWorkflowExecutionsRequest{})
+	return err
+}
+
+func addAttribute(t *testing.T, connection client.Client, name string) error {
+	_, err := connection.OperatorService().AddSearchAttributes(t.Context(), &operatorservice.AddSearchAttributesRequest{
+		Namespace: "deliveries", SearchAttributes: map[string]enums.IndexedValueType{name: enums.INDEXED_VALUE_TYPE_KEYWORD},
+	})
+	return err
+}
+
+func register(t *testing.T, connection client.Client, name string) error {
+	_, err := connection.WorkflowService().RegisterNamespace(t.Context(), &workflowservice.RegisterNamespaceRequest{
+		Namespace: name, WorkflowExecutionRetentionPeriod: durationpb.New(retention),
+	})
+	return err
+}
+
+// writes by way of a schedule, whose workflows the server itself starts.
+func writes(t *testing.T, c *Cluster) {
 	writer := dialAs(t, c, "deliveries:write")
 	startWorker(t, writer)
 	schedule, err := writer.ScheduleClient().Create(t.Context(), client.ScheduleOptions{
@@ -53,12 +91,16 @@ func TestWithAuthorizationATokenSaysWhatItsBearerMayDo(t *testing.T) {
 			assert.NoError(collect, writer.GetWorkflow(t.Context(), id, "").Get(t.Context(), nil))
 		}
 	}, 20*time.Second, 50*time.Millisecond)
+	refused(t, addAttribute(t, writer, "ByWriter"))
+}
 
+func reads(t *testing.T, c *Cluster) {
 	reader := dialAs(t, c, "deliveries:read")
-	require.NoError(t, list(reader))
-	_, err = reader.DescribeWorkflowExecution(t.Context(), "unknown", "")
+	require.NoError(t, list(t, reader))
+	_, err := reader.QueryWorkflow(t.Context(), "unknown", "", "status")
 	var missing *serviceerror.NotFound
 	require.ErrorAs(t, err, &missing)
+
 	_, err = reader.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{TaskQueue: "counts"}, "count", 0)
 	refused(t, err)
 	refused(t, reader.SignalWorkflow(t.Context(), "unknown", "", "more", nil))
@@ -70,55 +112,30 @@ func TestWithAuthorizationATokenSaysWhatItsBearerMayDo(t *testing.T) {
 		Namespace: "deliveries", TaskQueue: &taskqueue.TaskQueue{Name: "counts"},
 	})
 	refused(t, err)
+}
 
-	addAttribute := func(connection client.Client, name string) error {
-		_, err := connection.OperatorService().AddSearchAttributes(t.Context(), &operatorservice.AddSearchAttributesRequest{
-			Namespace: "deliveries", SearchAttributes: map[string]enums.IndexedValueType{name: enums.INDEXED_VALUE_TYPE_KEYWORD},
-		})
-		return err
-	}
-	register := func(connection client.Client, name string) error {
-		_, err := connection.WorkflowService().RegisterNamespace(t.Context(), &workflowservice.RegisterNamespaceRequest{
-			Namespace: name, WorkflowExecutionRetentionPeriod: durationpb.New(retention),
-		})
-		return err
-	}
-	admin := dialAs(t, c, "deliveries:admin")
-	refused(t, addAttribute(writer, "ByWriter"))
-	require.NoError(t, addAttribute(admin, "ByAdmin"))
-	refused(t, register(admin, "another"))
-	refused(t, list(dialAs(t, c, "another:admin")))
-	refused(t, list(dialAs(t, c)))
-	refused(t, register(dialAs(t, c, "system:admin"), "another"))
-	require.NoError(t, register(dialAs(t, c, everything), "another"))
+func administers(t *testing.T, c *Cluster) {
+	administrator := dialAs(t, c, "deliveries:admin")
+	require.NoError(t, addAttribute(t, administrator, "ByAdmin"))
+	refused(t, register(t, administrator, "another"))
+	refused(t, list(t, dialAs(t, c, "another:admin")))
+	refused(t, list(t, dialAs(t, c)))
+}
 
-	// What the web UI asks for on each page belongs to no namespace.
-	for _, permission := range []string{"deliveries:admin", "temporal-system:read"} {
+func administersAll(t *testing.T, c *Cluster) {
+	refused(t, register(t, dialAs(t, c, "system:admin"), "another")) // which is a namespace called system
+	require.NoError(t, register(t, dialAs(t, c, everything), "another"))
+}
+
+func shows(t *testing.T, c *Cluster) {
+	ask := func(permission string) (error, error) {
 		service := dialAs(t, c, permission).WorkflowService()
-		_, err := service.ListNamespaces(t.Context(), &workflowservice.ListNamespacesRequest{})
-		_, more := service.GetClusterInfo(t.Context(), &workflowservice.GetClusterInfoRequest{})
-		if permission == "deliveries:admin" {
-			refused(t, err)
-			refused(t, more)
-		} else {
-			require.NoError(t, errors.Join(err, more))
-		}
+		_, namespaces := service.ListNamespaces(t.Context(), &workflowservice.ListNamespacesRequest{})
+		_, information := service.GetClusterInfo(t.Context(), &workflowservice.GetClusterInfoRequest{})
+		return namespaces, information
 	}
-
-	assertKeptPrivate(t, c.options.Directory)
-}
-
-func refused(t *testing.T, err error) {
-	t.Helper()
-	var denied *serviceerror.PermissionDenied
-	require.ErrorAs(t, err, &denied)
-}
-
-// assertKeptPrivate: what is on the disk checks tokens, and signs none.
-func assertKeptPrivate(t *testing.T, directory string) {
-	t.Helper()
-	keys, err := os.ReadFile(filepath.Join(directory, "jwks.json"))
-	require.NoError(t, err)
-	assert.Contains(t, string(keys), `"x"`)
-	assert.NotContains(t, string(keys), `"d"`, "the private part, by RFC 7518")
+	namespaces, information := ask("deliveries:admin")
+	refused(t, namespaces)
+	refused(t, information)
+	require.NoError(t, errors.Join(ask("temporal-system:read")))
 }
