@@ -21,11 +21,11 @@ import (
 func TestWithAuthorizationATokenSaysWhatItsBearerMayDo(t *testing.T) {
 	c := start(t, Options{Directory: t.TempDir(), Namespace: "deliveries", Authorization: true, SearchAttributes: attributes()})
 	for name, test := range map[string]func(*testing.T, *Cluster){
-		"write on a namespace runs workflows there":                writes,
-		"read on a namespace sees and changes nothing":             reads,
-		"admin on a namespace adds search attributes there":        administers,
-		"the server as a whole has a name of its own":              administersAll,
-		"what the web UI asks for on each page is in no namespace": shows,
+		"write on a namespace runs workflows there":                 writes,
+		"read on a namespace sees and changes nothing":              reads,
+		"admin on a namespace makes it, with its search attributes": administers,
+		"the server as a whole has a name of its own":               administersAll,
+		"what the web UI asks for on each page is in no namespace":  shows,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, c) })
 	}
@@ -118,6 +118,7 @@ func administers(t *testing.T, c *Cluster) {
 	administrator := dialAs(t, c, "deliveries:admin")
 	require.NoError(t, addAttribute(t, administrator, "ByAdmin"))
 	refused(t, register(t, administrator, "another"))
+	require.NoError(t, register(t, dialAs(t, c, "own:admin"), "own"))
 	refused(t, list(t, dialAs(t, c, "another:admin")))
 	refused(t, list(t, dialAs(t, c)))
 }
