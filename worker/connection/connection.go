@@ -93,8 +93,8 @@ func Dial(ctx context.Context, options client.Options) (client.Client, error) {
 
 // Denied is the error, of type AccessDenied, for what Temporal does not let its client do; nil when err is about something
 // else. The address may be empty. Temporal says the same whatever the reason, so that a stranger learns nothing; its
-// client does better to know them all. A connection is made without any key
-// (https://docs.temporal.io/self-hosted-guide/security#authorization).
+// client does better to know them all. Whoever has no key is connected nevertheless, and refused what is asked next
+// (https://docs.temporal.io/self-hosted-guide/security).
 func Denied(err error, doing, address string) error {
 	var denied *serviceerror.PermissionDenied
 	if !errors.As(err, &denied) && status.Code(err) != codes.Unauthenticated {

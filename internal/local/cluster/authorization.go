@@ -48,7 +48,7 @@ func newAuthority(file string) (*authority, error) {
 	return &authority{file, key}, nil
 }
 
-// settings are those of the default authorizer (https://docs.temporal.io/self-hosted-guide/security#authorization).
+// settings are those of the default authorizer (https://docs.temporal.io/self-hosted-guide/security).
 func (a *authority) settings() map[string]any {
 	return map[string]any{
 		"authorizer": "default", "claimMapper": "default", "permissionsClaimName": "permissions",

@@ -18,7 +18,7 @@ const plugin = "postgres12_pgx"
 
 // services are those of a Temporal server. Where clients are asked who they are, the services have a frontend of their
 // own, which asks nobody: the one for clients would refuse them
-// (https://docs.temporal.io/self-hosted-guide/security#authorization).
+// (https://docs.temporal.io/self-hosted-guide/security).
 func (o Options) services() []string {
 	services := []string{"frontend", "history", "matching", "worker"}
 	if o.Authorization {
