@@ -12,6 +12,7 @@ import (
 
 	"gravity/internal/config"
 	"gravity/internal/delivery"
+	"gravity/worker/connection"
 	"gravity/workflows"
 )
 
@@ -50,8 +51,12 @@ func scheduleCatchUp(ctx context.Context, c client.Client, file config.File, eve
 			},
 		})
 	}
+	const doing = "scheduling the search for lost pushes"
+	if denied := connection.Denied(err, doing, ""); denied != nil {
+		return denied
+	}
 	if err != nil {
-		return delivery.Errorf(delivery.Unavailable, "scheduling the search for lost pushes: %w", err)
+		return delivery.Errorf(delivery.Unavailable, doing+": %w", err)
 	}
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 
 	"gravity/internal/config"
 	"gravity/internal/delivery"
+	"gravity/worker/connection"
 )
 
 // Exit codes.
@@ -68,20 +69,19 @@ func (g *globals) reportJSON(err error) {
 func (g *globals) explain(err error, doing string) error {
 	var missing *serviceerror.NotFound
 	var namespace *serviceerror.NamespaceNotFound
-	var denied *serviceerror.PermissionDenied
 	var invalid *serviceerror.InvalidArgument
-	refused := refusal(err)
+	refused, denied := refusal(err), connection.Denied(err, doing, g.where)
 	switch {
 	case err == nil, delivery.TypeOf(err) != "", errors.Is(err, errInterrupted):
 		return err
+	case denied != nil: // also within what a step of a workflow makes of it, where this program does such a step itself
+		return denied
 	case refused != nil:
 		return &delivery.Error{Type: delivery.ErrorType(refused.Type()), Message: doing + ": " + refused.Message()}
 	case errors.As(err, &missing):
 		return delivery.Errorf(delivery.InvalidInput, "%s: there is none such, or it has ended; `starter status` lists what there is", doing)
 	case errors.As(err, &namespace):
 		return delivery.Errorf(delivery.InvalidInput, "%s: Temporal at %s has no namespace %s: create it, or set TEMPORAL_NAMESPACE", doing, g.where, g.namespace)
-	case errors.As(err, &denied):
-		return delivery.Errorf(delivery.AccessDenied, "%s: Temporal at %s does not allow it: %w", doing, g.where, err)
 	case errors.As(err, &invalid):
 		return delivery.Errorf(delivery.InvalidInput, "%s: %w", doing, err)
 	case noWorker(err):

@@ -18,12 +18,14 @@ func TestTroubleWithTemporalSaysWhatToDo(t *testing.T) {
 	g := newGlobals(nil, nil)
 	g.where, g.namespace = "temporal:7233", "team"
 	inner := temporal.NewApplicationError("web is frozen already", string(delivery.EnvironmentFrozen))
+	denied := serviceerror.NewPermissionDenied("no", "")
 	for says, err := range map[string]error{
+		"does not allow it: look at TEMPORAL_API_KEY":                   temporal.NewApplicationErrorWithCause("asking: no", string(delivery.Unavailable), denied),
 		"freezing: web is frozen already":                               temporal.NewApplicationErrorWithCause("asking: "+inner.Error(), "EnvironmentFrozen", inner),
 		"freezing: no worker answers; start one with `go run ./worker`": fmt.Errorf("asking: %w", context.DeadlineExceeded),
 		"Temporal at temporal:7233 does not answer":                     serviceerror.NewUnavailable("away"),
 		"has no namespace team: create it, or set TEMPORAL_NAMESPACE":   serviceerror.NewNamespaceNotFound("team"),
-		"Temporal at temporal:7233 does not allow it":                   serviceerror.NewPermissionDenied("no", ""),
+		"Temporal at temporal:7233 does not allow it":                   denied,
 		"`starter status` lists what there is":                          serviceerror.NewNotFound("gone"),
 		"freezing: odd":                                                 errors.New("odd"),
 	} {

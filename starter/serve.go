@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"go.temporal.io/sdk/client"
 
+	"gravity/internal/delivery"
 	"gravity/internal/scrape"
 	"gravity/worker/backlog"
 )
@@ -146,14 +147,18 @@ func (g *globals) loadReceiver(ctx context.Context, r *reloadable, c client.Clie
 	if flags.webUI != "" {
 		runURL = func(runID string) string { return workflowURL(flags.webUI, g.namespace, runID) }
 	}
+	err = scheduleCatchUp(ctx, c, file, flags.catchUp, s.log)
+	if delivery.TypeOf(err) == delivery.AccessDenied {
+		return err // who may not keep a schedule may not start a run either
+	}
+	if err != nil {
+		// The pushes that do come are worth more than the search for those that don't.
+		s.log.Warn("nobody looks for lost pushes", "error", err)
+	}
 	handler := newReceiver(receiverOptions{
 		temporal: c, file: file, secrets: secrets, runURL: runURL, log: s.log, observe: s.metrics.observe, tracer: g.traces.Tracer(), stopping: s.stopping,
 	})
 	r.handler.Store(&handler)
-	if err := scheduleCatchUp(ctx, c, file, flags.catchUp, s.log); err != nil {
-		// The pushes that do come are worth more than the search for those that don't.
-		s.log.Warn("nobody looks for lost pushes", "error", err)
-	}
 	s.log.Info("configuration read", "file", file.Path, "pipelines", len(file.Pipelines), "secrets", len(secrets))
 	return nil
 }

@@ -92,7 +92,7 @@ func work(ctx context.Context, s settings, log *slog.Logger) error {
 		return err
 	}
 	defer temporal.Close()
-	if err := prepare(ctx, temporal, options.Namespace, log); err != nil {
+	if err := prepare(ctx, temporal, options, log); err != nil {
 		return err
 	}
 	aws, err := config.LoadDefaultConfig(ctx)
@@ -150,16 +150,21 @@ func work(ctx context.Context, s settings, log *slog.Logger) error {
 
 // prepare makes sure of the search attributes and schedules. Where only an operator may add them, as on
 // Temporal Cloud, the worker goes on: runs fail with a clear sentence until somebody has.
-func prepare(ctx context.Context, temporal client.Client, namespace string, log *slog.Logger) error {
-	err := process.Prepare(ctx, temporal, namespace)
+func prepare(ctx context.Context, temporal client.Client, options client.Options, log *slog.Logger) error {
+	err := process.Prepare(ctx, temporal, options.Namespace)
 	var denied *serviceerror.PermissionDenied
 	var unimplemented *serviceerror.Unimplemented
 	if errors.As(err, &denied) || errors.As(err, &unimplemented) {
-		log.Warn("the search attributes could not be prepared", "namespace", namespace, "error", err)
+		log.Warn("the search attributes could not be prepared", "namespace", options.Namespace, "error", err)
 	} else if err != nil {
 		return err
 	}
-	if err := process.Schedule(ctx, temporal); err != nil {
+	err = process.Schedule(ctx, temporal)
+	// Who may not keep a schedule may not poll either. Temporal's SDK would go on trying, as a worker that looks alive.
+	if denied := connection.Denied(err, "working in namespace "+options.Namespace, options.HostPort); denied != nil {
+		return denied
+	}
+	if err != nil {
 		log.Warn("changes by hand are noticed by the next deployment alone", "error", err)
 	}
 	return nil

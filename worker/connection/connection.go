@@ -77,17 +77,32 @@ func override(value *string, wanted, fallback string) {
 // Dial connects. Its errors are of type Unavailable or AccessDenied and name the address.
 func Dial(ctx context.Context, options client.Options) (client.Client, error) {
 	connected, err := client.DialContext(ctx, options)
-	var denied *serviceerror.PermissionDenied
+	denied := Denied(err, "connecting", options.HostPort)
 	switch {
 	case err == nil:
 		return connected, nil
 	case errors.Is(ctx.Err(), context.Canceled):
 		return nil, ctx.Err()
-	case errors.As(err, &denied), status.Code(err) == codes.Unauthenticated:
-		return nil, delivery.Errorf(delivery.AccessDenied,
-			"Temporal at %s refuses these credentials: %w; look at TEMPORAL_API_KEY, or at the profile in temporal.toml", options.HostPort, err)
+	case denied != nil:
+		return nil, denied
 	default:
 		return nil, delivery.Errorf(delivery.Unavailable,
 			"no Temporal server at %s: start one with `go run ./starter up`, or set TEMPORAL_ADDRESS or a profile of temporal.toml; one that asks for certificates wants TEMPORAL_TLS_CLIENT_CERT_PATH and _KEY_PATH too (%w)", options.HostPort, err)
 	}
+}
+
+// Denied is the error, of type AccessDenied, for what Temporal does not let its client do; nil when err is about something
+// else. The address may be empty. Temporal says the same whatever the reason, so that a stranger learns nothing; its
+// client does better to know them all. Whoever has no key is connected nevertheless, and refused what is asked next
+// (https://docs.temporal.io/self-hosted-guide/security).
+func Denied(err error, doing, address string) error {
+	var denied *serviceerror.PermissionDenied
+	if !errors.As(err, &denied) && status.Code(err) != codes.Unauthenticated {
+		return nil
+	}
+	if address != "" {
+		address = " at " + address
+	}
+	return delivery.Errorf(delivery.AccessDenied, "%s: Temporal%s does not allow it: look at TEMPORAL_API_KEY, or at the profile in temporal.toml; "+
+		"the key is missing, expired, not of this server or not for this namespace, or may read there but not write (%w)", doing, address, err)
 }

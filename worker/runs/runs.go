@@ -230,19 +230,18 @@ func reachesFurther(pipeline delivery.Pipeline, ref, until, before, beforeUntil 
 
 // StartError tells what passes from what another attempt would meet again.
 func StartError(runID string, err error) error {
-	kind := delivery.Unavailable
 	var invalid *serviceerror.InvalidArgument
 	var missing *serviceerror.NamespaceNotFound
-	var denied *serviceerror.PermissionDenied
+	denied := connection.Denied(err, "starting "+runID, "")
 	switch {
-	case errors.As(err, &denied):
-		kind = delivery.AccessDenied
+	case denied != nil:
+		return denied
 	case errors.As(err, &missing):
 		return delivery.Errorf(delivery.InvalidInput, "starting %s: %w; create the namespace, or set TEMPORAL_NAMESPACE", runID, err)
 	case errors.As(err, &invalid):
-		return delivery.Errorf(delivery.InvalidInput, "starting %s: %w; a worker that was started once in this namespace prepares it", runID, err)
+		return delivery.Errorf(delivery.InvalidInput, "starting %s: %w; a worker that starts in this namespace prepares it, or logs the command that does", runID, err)
 	}
-	return delivery.Errorf(kind, "starting %s: %w", runID, err)
+	return delivery.Errorf(delivery.Unavailable, "starting %s: %w", runID, err)
 }
 
 // Hand starts the workflow that handles an event of GitHub's, or finds the one that does.

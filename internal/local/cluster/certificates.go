@@ -21,15 +21,18 @@ import (
 const serverName = "temporal.gravity.test"
 
 // certificates are files in one folder: an authority of the cluster's own, and what it signed for server and client.
-type certificates struct{ directory string }
+type certificates struct {
+	directory string
+	mutual    bool // the frontend's clients show one as well
+}
 
 func (c *certificates) authority() string            { return filepath.Join(c.directory, "ca.pem") }
 func (c *certificates) certificate(of string) string { return filepath.Join(c.directory, of+".pem") }
 func (c *certificates) key(of string) string         { return filepath.Join(c.directory, of+".key") }
 
 // makeCertificates makes them, unless they are there. The authority's key is written nowhere.
-func makeCertificates(directory string) (*certificates, error) {
-	c := &certificates{directory}
+func makeCertificates(directory string, mutual bool) (*certificates, error) {
+	c := &certificates{directory, mutual}
 	if _, err := os.Stat(c.key("client")); !errors.Is(err, fs.ErrNotExist) {
 		return c, err
 	}
@@ -99,22 +102,26 @@ func writePEM(file, kind string, content []byte) error {
 	return os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: content}), 0o600)
 }
 
-// settings let every connection, to the frontend and among the services, be made with certificates on both sides
-// (https://docs.temporal.io/references/configuration#tls).
+// settings let every connection among the services be made with certificates on both sides, and those to the frontend
+// with the server's at least (https://docs.temporal.io/references/configuration#tls).
 func (c *certificates) settings() map[string]any {
 	listen := map[string]any{
 		"certFile": c.certificate("server"), "keyFile": c.key("server"),
 		"requireClientAuth": true, "clientCaFiles": []string{c.authority()},
 	}
+	frontend := listen
+	if !c.mutual {
+		frontend = map[string]any{"certFile": c.certificate("server"), "keyFile": c.key("server")}
+	}
 	call := map[string]any{"serverName": serverName, "rootCaFiles": []string{c.authority()}}
 	return map[string]any{
 		"internode":    map[string]any{"server": listen, "client": call},
-		"frontend":     map[string]any{"server": listen},
+		"frontend":     map[string]any{"server": frontend},
 		"systemWorker": map[string]any{"certFile": c.certificate("server"), "keyFile": c.key("server"), "client": call},
 	}
 }
 
-// client is what a Go client needs.
+// client is what a Go client needs; the services among themselves want its certificate in any case.
 func (c *certificates) client() (*tls.Config, error) {
 	own, err := tls.LoadX509KeyPair(c.certificate("client"), c.key("client"))
 	if err != nil {
@@ -133,11 +140,15 @@ func (c *certificates) client() (*tls.Config, error) {
 
 // environment is the same for a process.
 func (c *certificates) environment() []string {
-	return []string{
+	variables := []string{
 		"TEMPORAL_TLS=true",
 		"TEMPORAL_TLS_SERVER_CA_CERT_PATH=" + c.authority(),
 		"TEMPORAL_TLS_SERVER_NAME=" + serverName,
-		"TEMPORAL_TLS_CLIENT_CERT_PATH=" + c.certificate("client"),
-		"TEMPORAL_TLS_CLIENT_KEY_PATH=" + c.key("client"),
 	}
+	if !c.mutual {
+		return variables
+	}
+	return append(variables,
+		"TEMPORAL_TLS_CLIENT_CERT_PATH="+c.certificate("client"),
+		"TEMPORAL_TLS_CLIENT_KEY_PATH="+c.key("client"))
 }

@@ -34,6 +34,9 @@ type Options struct {
 	SearchAttributes map[string]string
 	// TLS lets the frontend and the services talk by mutual TLS alone; see Environment and ClientOptions.
 	TLS bool
+	// Authorization lets the frontend ask for a token and for what it permits, by Temporal's default authorizer; see Token.
+	// The frontend then has TLS, for which clients need no certificate unless TLS is asked for as well.
+	Authorization bool
 	// Progress gets one line a step, and one every few seconds while a step takes long. Optional.
 	Progress func(string)
 	// Log gets what the processes print, at debug level. Optional.
@@ -55,6 +58,8 @@ func (o Options) withDefaults() Options {
 	}
 	return o
 }
+
+func (o Options) encrypted() bool { return o.TLS || o.Authorization }
 
 const (
 	// startTimeout bounds the time from the launch of a process to its first full answer.
@@ -123,13 +128,15 @@ func (c *Cluster) Address() string { return c.temporal.address() }
 // Namespace is the one that was asked for.
 func (c *Cluster) Namespace() string { return c.options.Namespace }
 
-// ClientOptions reach the cluster from this process, with TLS as its client where it has TLS.
+// ClientOptions reach the cluster from this process, with TLS as its client where it has TLS. With Authorization they may
+// do everything.
 func (c *Cluster) ClientOptions() (client.Options, error) { return c.temporal.clientOptions() }
 
-// Environment is what a process needs to reach the cluster, as the variables that all tools of Temporal read.
+// Environment is what a process needs to reach the cluster, as the variables that all tools of Temporal read. With
+// Authorization it needs a Token as TEMPORAL_API_KEY as well.
 func (c *Cluster) Environment() []string {
 	variables := []string{"TEMPORAL_ADDRESS=" + c.Address(), "TEMPORAL_NAMESPACE=" + c.options.Namespace}
-	if c.options.TLS {
+	if c.options.encrypted() {
 		variables = append(variables, c.temporal.certificates.environment()...)
 	}
 	return variables

@@ -28,13 +28,14 @@ import (
 // retention is how long closed workflows stay readable.
 const retention = 3 * 24 * time.Hour
 
-// server is Temporal's, all four services in one process.
+// server is Temporal's, all services in one process.
 type server struct {
 	options      Options
 	binary       string
 	database     *database
 	ports        ports
 	certificates *certificates // nil without TLS
+	authority    *authority    // nil without authorization
 	process      *child.Process
 }
 
@@ -42,11 +43,16 @@ type server struct {
 func newServer(options Options, binaries Binaries, d *database) (*server, error) {
 	s := &server{options: options, binary: binaries.Temporal, database: d}
 	var err error
-	if s.ports, err = choosePorts(s.portsFile()); err != nil {
+	if s.ports, err = choosePorts(s.portsFile(), options.services()); err != nil {
 		return nil, err
 	}
-	if options.TLS {
-		if s.certificates, err = makeCertificates(filepath.Join(options.Directory, "tls")); err != nil {
+	if options.encrypted() {
+		if s.certificates, err = makeCertificates(filepath.Join(options.Directory, "tls"), options.TLS); err != nil {
+			return nil, err
+		}
+	}
+	if options.Authorization {
+		if s.authority, err = newAuthority(filepath.Join(options.Directory, "jwks.json")); err != nil {
 			return nil, err
 		}
 	}
@@ -61,6 +67,11 @@ func (s *server) clientOptions() (client.Options, error) {
 	options := client.Options{
 		HostPort: s.address(), Namespace: s.options.Namespace, Logger: log.NewStructuredLogger(s.options.Log),
 	}
+	if s.authority != nil {
+		options.Credentials = client.NewAPIKeyDynamicCredentials(func(context.Context) (string, error) {
+			return s.authority.token(time.Now().Add(time.Minute), everything)
+		})
+	}
 	if s.certificates == nil {
 		return options, nil
 	}
@@ -74,9 +85,13 @@ func (s *server) start(ctx context.Context) error {
 	if err := s.renewPorts(); err != nil {
 		return fmt.Errorf("start Temporal's server: %w", err)
 	}
+	arguments := []string{"--config-file", s.settingsFile(), "--allow-no-auth", "start"}
+	for _, service := range s.options.services() {
+		arguments = append(arguments, "--service", service)
+	}
 	process, err := child.Start(child.Command{
 		Name: "temporal-server", Path: s.binary, Environment: child.Environment(), Log: s.options.Log,
-		Arguments: []string{"--config-file", s.settingsFile(), "--allow-no-auth", "start"},
+		Arguments: arguments,
 	})
 	if err != nil {
 		return fmt.Errorf("start Temporal's server: %w", err)

@@ -16,8 +16,16 @@ import (
 // plugin is Temporal's name of the driver pgx, the one for PostgreSQL that is still developed.
 const plugin = "postgres12_pgx"
 
-// services are those of a Temporal server.
-var services = []string{"frontend", "history", "matching", "worker"}
+// services are those of a Temporal server. Where clients are asked who they are, the services have a frontend of their
+// own, which asks nobody: the one for clients would refuse them
+// (https://docs.temporal.io/self-hosted-guide/security).
+func (o Options) services() []string {
+	services := []string{"frontend", "history", "matching", "worker"}
+	if o.Authorization {
+		services = append(services, "internal-frontend")
+	}
+	return services
+}
 
 // ports of each service: where it answers, and where it tells the others that it lives.
 type ports map[string]servicePorts
@@ -26,9 +34,9 @@ type servicePorts struct{ GRPC, Membership int }
 
 // choosePorts takes those of the last start, which are in the file, while they are free. The services of a start look
 // for those of the last one, whom the database still lists, and lose most of a minute where they are elsewhere.
-func choosePorts(file string) (ports, error) {
+func choosePorts(file string, services []string) (ports, error) {
 	chosen := ports{}
-	if content, err := os.ReadFile(file); err == nil && json.Unmarshal(content, &chosen) == nil && chosen.free() {
+	if content, err := os.ReadFile(file); err == nil && json.Unmarshal(content, &chosen) == nil && chosen.free(services) {
 		return chosen, nil
 	}
 	free, err := child.FreePorts(2 * len(services))
@@ -48,7 +56,7 @@ func choosePorts(file string) (ports, error) {
 	return chosen, nil
 }
 
-func (p ports) free() bool {
+func (p ports) free(services []string) bool {
 	for _, service := range services {
 		if !child.Free(p[service].GRPC) || !child.Free(p[service].Membership) {
 			return false
@@ -60,10 +68,11 @@ func (p ports) free() bool {
 // renewPorts chooses others where somebody took one while the server was down, as a second cluster on this machine
 // may. That of the frontend stays: clients know it.
 func (s *server) renewPorts() error {
-	if s.ports.free() {
+	services := s.options.services()
+	if s.ports.free(services) {
 		return nil
 	}
-	renewed, err := choosePorts(s.portsFile())
+	renewed, err := choosePorts(s.portsFile(), services)
 	if err != nil {
 		return err
 	}
@@ -100,10 +109,13 @@ func (s *server) settings() map[string]any {
 	if s.certificates != nil {
 		global["tls"] = s.certificates.settings()
 	}
+	if s.authority != nil {
+		global["authorization"] = s.authority.settings()
+	}
 	listeners := map[string]any{}
-	for name, ports := range s.ports {
+	for _, name := range s.options.services() {
 		listeners[name] = map[string]any{"rpc": map[string]any{
-			"grpcPort": ports.GRPC, "membershipPort": ports.Membership, "bindOnLocalHost": true,
+			"grpcPort": s.ports[name].GRPC, "membershipPort": s.ports[name].Membership, "bindOnLocalHost": true,
 		}}
 	}
 	return map[string]any{
