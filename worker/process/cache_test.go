@@ -27,7 +27,7 @@ func TestWhatAWorkflowInMemoryTakes(t *testing.T) {
 	}
 	const count = 400
 	server := newServer(t)
-	c := dial(t, server, "test")
+	c := dial(t, server.Address(), "test")
 	w := Options{Temporal: c, Log: slog.New(slog.DiscardHandler)}.withDefaults().workflowWorker()
 	require.NoError(t, w.Start())
 	t.Cleanup(w.Stop)

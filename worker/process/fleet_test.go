@@ -2,6 +2,7 @@ package process
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -26,6 +27,7 @@ import (
 
 	"gravity/activities"
 	"gravity/internal/delivery"
+	"gravity/internal/local/cluster"
 	"gravity/internal/local/temporal"
 	"gravity/worker/runs"
 	"gravity/workflows"
@@ -37,20 +39,41 @@ func newServer(t *testing.T) *temporal.Server {
 	if testing.Short() {
 		t.Skip("starts Temporal's server")
 	}
-	attributes := map[string]string{}
-	for _, name := range workflows.SearchAttributes() {
-		attributes[name] = "Keyword"
-	}
-	server, err := temporal.Start(t.Context(), temporal.Options{Headless: true, SearchAttributes: attributes})
+	server, err := temporal.Start(t.Context(), temporal.Options{Headless: true, SearchAttributes: searchAttributes()})
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = server.Close() })
 	return server
 }
 
-func dial(t *testing.T, server *temporal.Server, identity string) client.Client {
+// onEachServer runs a test with `starter up`'s server, and with the one on PostgreSQL that compose has.
+func onEachServer(t *testing.T, test func(t *testing.T, address string)) {
+	t.Run("development", func(t *testing.T) { test(t, newServer(t).Address()) })
+	t.Run("PostgreSQL", func(t *testing.T) {
+		if testing.Short() {
+			t.Skip("starts PostgreSQL and Temporal's server")
+		}
+		server, err := cluster.Start(t.Context(), cluster.Options{Directory: t.TempDir(), SearchAttributes: searchAttributes()})
+		if errors.Is(err, cluster.ErrNoPostgreSQL) {
+			t.Skip(err)
+		}
+		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, server.Close()) })
+		test(t, server.Address())
+	})
+}
+
+func searchAttributes() map[string]string {
+	attributes := map[string]string{}
+	for _, name := range workflows.SearchAttributes() {
+		attributes[name] = "Keyword"
+	}
+	return attributes
+}
+
+func dial(t *testing.T, address, identity string) client.Client {
 	t.Helper()
 	c, err := client.Dial(client.Options{
-		HostPort: server.Address(), Identity: identity, Logger: sdklog.NewStructuredLogger(slog.New(slog.DiscardHandler)),
+		HostPort: address, Identity: identity, Logger: sdklog.NewStructuredLogger(slog.New(slog.DiscardHandler)),
 	})
 	require.NoError(t, err)
 	t.Cleanup(c.Close)
@@ -59,10 +82,10 @@ func dial(t *testing.T, server *temporal.Server, identity string) client.Client 
 
 func TestTheWorkersOfAFleetKeepOneRateTogether(t *testing.T) {
 	const rate, steps = 10, 60
-	server := newServer(t)
+	address := newServer(t).Address()
 	for _, name := range []string{"one", "two"} {
 		p, err := Start(Options{
-			Temporal: dial(t, server, name), AWS: aws.Config{Region: "eu-central-1"}, Directory: t.TempDir(), PlatformRate: rate,
+			Temporal: dial(t, address, name), AWS: aws.Config{Region: "eu-central-1"}, Directory: t.TempDir(), PlatformRate: rate,
 			Grace: time.Second, CommandsAsWorker: true, Log: slog.New(slog.DiscardHandler),
 		})
 		require.NoError(t, err)
@@ -70,7 +93,7 @@ func TestTheWorkersOfAFleetKeepOneRateTogether(t *testing.T) {
 	}
 	site := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	t.Cleanup(site.Close)
-	c := dial(t, server, "test")
+	c := dial(t, address, "test")
 	w := worker.New(c, "checks", worker.Options{})
 	w.RegisterWorkflowWithOptions(func(ctx workflow.Context) error {
 		ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{TaskQueue: workflows.PlatformQueue, StartToCloseTimeout: time.Minute})
@@ -152,8 +175,11 @@ const busy = 20 // what the busy pipeline has in a queue
 
 // The queue of workflows is as full as it gets where no worker was there for a while.
 func TestARollbackAndAHotfixComeBeforeRunsAndPipelinesTakeTurns(t *testing.T) {
-	server := newServer(t)
-	c := dial(t, server, "test")
+	onEachServer(t, queueOfWorkflows)
+}
+
+func queueOfWorkflows(t *testing.T, address string) {
+	c := dial(t, address, "test")
 	start := func(pipeline string, number int, hotfix *workflows.Answer) string {
 		started, err := runs.Start(t.Context(), c, runs.Request{
 			Pipeline: delivery.Pipeline{Name: pipeline, Application: pipeline},
@@ -191,8 +217,11 @@ func TestARollbackAndAHotfixComeBeforeRunsAndPipelinesTakeTurns(t *testing.T) {
 
 // The queue of steps that call AWS is full when many deployments go on, or its rate is low.
 func TestStepsOfARollbackComeFirstAndThoseOfPipelinesInTurns(t *testing.T) {
-	server := newServer(t)
-	c := dial(t, server, "test")
+	onEachServer(t, queueOfSteps)
+}
+
+func queueOfSteps(t *testing.T, address string) {
+	c := dial(t, address, "test")
 	w := Options{Temporal: c, Log: slog.New(slog.DiscardHandler)}.withDefaults().workflowWorker()
 	require.NoError(t, w.Start())
 	t.Cleanup(w.Stop)
@@ -224,8 +253,8 @@ func TestStepsOfARollbackComeFirstAndThoseOfPipelinesInTurns(t *testing.T) {
 
 // What a deployment does is as urgent as the deployment, until it is to be taken back.
 func TestTheWayBackOfADeploymentIsUrgent(t *testing.T) {
-	server := newServer(t)
-	c := dial(t, server, "test")
+	address := newServer(t).Address()
+	c := dial(t, address, "test")
 	w := Options{Temporal: c, Log: slog.New(slog.DiscardHandler)}.withDefaults().workflowWorker()
 	require.NoError(t, w.Start())
 	t.Cleanup(w.Stop)

@@ -154,8 +154,13 @@ func store(d *database, name string, connections int) map[string]any {
 }
 
 // dynamicSettings are Temporal's own, where its defaults are made for a cluster that many teams share. Worker
-// deployments, updates and priorities are on by default in this release.
+// deployments and updates are on by default in this release.
 var dynamicSettings = map[string]any{
+	// As temporal/dynamicconfig.yaml has them, which says why.
+	"matching.useNewMatcher":               true,
+	"matching.enableFairness":              true,
+	"matching.numTaskqueueReadPartitions":  1,
+	"matching.numTaskqueueWritePartitions": 1,
 	// Limits for one client among many. Here there is one.
 	"frontend.rps":                     24000,
 	"frontend.namespaceRPS":            24000,
