@@ -183,8 +183,12 @@ func TestTheSameDeliveryFiveTimesIsOneRun(t *testing.T) {
 	w := newWorld(t, nil)
 	w.release()
 	runID := w.push("a good change", goodChange)
-	deliveries := w.git.Deliveries()
-	last := deliveries[len(deliveries)-1]
+	var last git.Delivery
+	w.eventually("its delivery is answered, which is later than the run begins", func() bool {
+		deliveries := w.git.Deliveries()
+		last = deliveries[len(deliveries)-1]
+		return last.Attempts > 0
+	})
 	for range 4 {
 		again, err := w.git.Redeliver(t.Context(), last.ID)
 		require.NoError(t, err)
