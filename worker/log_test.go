@@ -43,7 +43,11 @@ func TestEachLineAboutARunSaysWhichRunPipelineAndRevision(t *testing.T) {
 	go func() {
 		ended <- run(ctx, []string{"--directory", t.TempDir(), "--commands-as-worker", "--local-repositories"}, log, log)
 	}()
-	<-started
+	select {
+	case <-started:
+	case <-ended:
+		require.Fail(t, "the worker ended", log)
+	}
 	options, err := connection.Settings{Log: slog.New(slog.DiscardHandler)}.Options()
 	require.NoError(t, err)
 	client, err := connection.Dial(t.Context(), options)
