@@ -241,8 +241,8 @@ func TestABootstrapThatIsKilledAtTenPointsGetsThereAllTheSame(t *testing.T) {
 }
 
 // clockFactor is how much faster than AWS the stand-in's clock runs where durations are summed up. The processes of
-// instances run at their own speed, so that a second of theirs counts as a minute.
-const clockFactor = 60
+// instances run at their own speed, and so does this machine, so that a second of theirs counts as half a minute.
+const clockFactor = 30
 
 func TestWithAWSsDurationsTheWholeTakesUnderAnHour(t *testing.T) {
 	steady := 30 * time.Second
