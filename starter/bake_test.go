@@ -46,12 +46,17 @@ func (w *world) start() string {
 func (w *world) baking(number int) string {
 	w.t.Helper()
 	id := delivery.DeploymentID("site", "site-staging", number)
-	w.eventually(id+" bakes", func() bool {
-		answer, err := w.client.QueryWorkflow(w.t.Context(), id, "", workflows.StatusQuery)
-		var status workflows.DeploymentStatus
-		return err == nil && answer.Get(&status) == nil && status.Phase == workflows.PhaseBake
-	})
+	w.eventually(id+" bakes", func() bool { return w.phase(number) == workflows.PhaseBake })
 	return id
+}
+
+// phase is where a deployment on staging stands; empty where it cannot be asked.
+func (w *world) phase(number int) workflows.Phase {
+	var status workflows.DeploymentStatus
+	if query(w.t.Context(), w.client, delivery.DeploymentID("site", "site-staging", number), &status) != nil {
+		return ""
+	}
+	return status.Phase
 }
 
 // endBake ends a deployment's bake as its environment does when a newer request comes.
