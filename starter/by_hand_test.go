@@ -31,7 +31,9 @@ func (w *world) byHand(label string) {
 func (w *world) environment(name string) workflows.EnvironmentStatus {
 	w.t.Helper()
 	var status workflows.EnvironmentStatus
-	require.NoError(w.t, query(w.t.Context(), w.client, delivery.EnvironmentID("site", name), &status))
+	w.eventually("the queue of "+name+" answers", func() bool {
+		return query(w.t.Context(), w.client, delivery.EnvironmentID("site", name), &status) == nil
+	})
 	return status
 }
 
