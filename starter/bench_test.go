@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/worker"
@@ -118,17 +119,26 @@ func (b *bench) starter(arguments ...string) ended {
 }
 
 func (b *bench) starterWith(ctx context.Context, arguments ...string) ended {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute) // what never ends fails as interrupted
+	return b.starterTo(ctx, &transcript{}, arguments...)
+}
+
+func (b *bench) starterTo(ctx context.Context, stdout *transcript, arguments ...string) ended {
+	ctx, cancel := context.WithTimeout(ctx, 4*time.Minute) // what never ends fails as interrupted
 	defer cancel()
-	var stdout, stderr bytes.Buffer
-	code := runAt(ctx, 20*time.Millisecond, arguments, &stdout, &stderr)
+	var stderr bytes.Buffer
+	code := runAt(ctx, 20*time.Millisecond, arguments, stdout, &stderr)
 	return ended{code, stdout.String(), stderr.String()}
 }
 
 // begin runs the program beside the test.
 func (b *bench) begin(arguments ...string) <-chan ended {
+	return b.beginTo(&transcript{}, arguments...)
+}
+
+// beginTo runs the program beside the test, which reads what it says meanwhile.
+func (b *bench) beginTo(stdout *transcript, arguments ...string) <-chan ended {
 	done := make(chan ended, 1)
-	go func() { done <- b.starterWith(b.t.Context(), arguments...) }()
+	go func() { done <- b.starterTo(b.t.Context(), stdout, arguments...) }()
 	return done
 }
 
@@ -149,7 +159,7 @@ func (b *bench) until(step string) {
 			if began == step {
 				return
 			}
-		case <-time.After(20 * time.Second):
+		case <-time.After(timeoutOfLive):
 			require.FailNow(b.t, "step did not begin", step)
 		}
 	}
@@ -161,7 +171,23 @@ func (b *bench) waiting(runID string) {
 	require.Eventually(b.t, func() bool {
 		var status workflows.RunStatus
 		return query(b.t.Context(), b.client, runID, &status) == nil && status.State == workflows.StateWaiting
-	}, 20*time.Second, 20*time.Millisecond)
+	}, timeoutOfLive, pauseOfLive)
+	b.listed(runID, workflows.StateWaiting, 1)
+}
+
+// listed waits until Temporal's visibility has a run in a state, and has seen it begin so many times. Commands that
+// search for a run, as those without its full ID do, know it from then on; what it does itself is ahead of that.
+func (b *bench) listed(runID string, state workflows.RunState, times int) {
+	b.t.Helper()
+	require.Eventually(b.t, func() bool {
+		filter := "WorkflowId = '" + runID + "'"
+		counted, err := b.client.CountWorkflow(b.t.Context(), &workflowservice.CountWorkflowExecutionsRequest{Query: filter})
+		if err != nil || counted.GetCount() != int64(times) {
+			return false
+		}
+		runs, err := listRuns(b.t.Context(), b.client, filter)
+		return err == nil && len(runs) == 1 && runs[0].State == state && runs[0].goingOn() == !state.Ended()
+	}, timeoutOfLive, pauseOfLive, "%s is listed as %s", runID, state)
 }
 
 // scripted stands for everything that the workflows' steps touch. A commit whose message says so
@@ -242,7 +268,8 @@ func (s *scripted) AwaitHealth(ctx context.Context, input activities.AwaitHealth
 	s.mu.Lock()
 	held := s.held
 	s.mu.Unlock()
-	activity.RecordHeartbeat(ctx, beanstalk.Progress{Environment: input.Environment, Status: "Updating", Health: "Info", Event: "Launched i-1"})
+	launching := beanstalk.Progress{Environment: input.Environment, Status: "Updating", Health: "Info", Version: input.Version, Event: "Launched i-1"}
+	activity.RecordHeartbeat(ctx, launching)
 	s.arrived <- "AwaitHealth " + input.Environment
 	for held != nil {
 		select {
@@ -251,7 +278,7 @@ func (s *scripted) AwaitHealth(ctx context.Context, input activities.AwaitHealth
 		case <-ctx.Done():
 			return delivery.Proof{}, ctx.Err()
 		case <-time.After(50 * time.Millisecond):
-			activity.RecordHeartbeat(ctx, beanstalk.Progress{Environment: input.Environment, Status: "Updating", Health: "Info", Event: "Launched i-1"})
+			activity.RecordHeartbeat(ctx, launching)
 		}
 	}
 	observed := s.on(input.Environment)

@@ -31,7 +31,9 @@ func (w *world) byHand(label string) {
 func (w *world) environment(name string) workflows.EnvironmentStatus {
 	w.t.Helper()
 	var status workflows.EnvironmentStatus
-	require.NoError(w.t, query(w.t.Context(), w.client, delivery.EnvironmentID("site", name), &status))
+	w.eventually("the queue of "+name+" answers", func() bool {
+		return query(w.t.Context(), w.client, delivery.EnvironmentID("site", name), &status) == nil
+	})
 	return status
 }
 
@@ -70,6 +72,10 @@ func TestWhatSomebodyChangedByHandIsSeenAndStopsAPushUntilSomebodyDecides(t *tes
 	require.Zero(t, back.code, back.stderr)
 	w.provenOn(good.Version)
 
+	w.eventually("a search finds that the stopped one has ended", func() bool {
+		runs, err := listRuns(t.Context(), w.client, "WorkflowId = '"+stopped.RunID+"'")
+		return err == nil && len(runs) == 1 && !runs[0].goingOn()
+	})
 	retried := w.starter("retry", strings.TrimPrefix(stopped.RunID, runPrefix)[:len("site/")+7], "--reason", "the drift is gone", "--wait")
 	require.Zero(t, retried.code, retried.stderr+retried.stdout)
 	again := w.ended(stopped.RunID)

@@ -115,6 +115,7 @@ func deployedOnce(t *testing.T, b *bench) {
 	}
 	assert.Equal(t, workflows.StateSucceeded, as[runView](t, lines[len(lines)-1]).State)
 
+	b.listed(first.RunID, workflows.StateSucceeded, 1)
 	got = b.starter("approve", "site")
 	assert.Equal(t, exitUsage, got.code)
 	assert.Contains(t, got.stderr, "the run has ended: succeeded")
@@ -127,6 +128,7 @@ func testFails(t *testing.T, b *bench) {
 	assert.Contains(t, got.stdout, "│ --- FAIL: the page differs")
 	assert.Contains(t, got.stderr, "ended as failed: test: it ended with 1: ./test")
 
+	b.listed("run/site/"+sha, workflows.StateFailed, 1)
 	got = b.starter("status", "site/"+sha[:7])
 	assert.Equal(t, exitSuccess, got.code, "to be told of a failure is a success")
 	assert.Contains(t, got.stdout, "│ --- FAIL: the page differs")
@@ -139,28 +141,38 @@ func testFails(t *testing.T, b *bench) {
 	got = b.starter("deploy", "site", "--again", "--wait", "-o", "json")
 	assert.Equal(t, exitFailed, got.code, "run again, it fails again")
 	assert.Contains(t, got.stderr, `"error":"run/site/`)
+	b.listed("run/site/"+sha, workflows.StateFailed, 2) // from here on no search takes it for the one that goes on
 }
 
 func seenLiveAndAborted(t *testing.T, b *bench) {
+	before := as[environmentView](t, b.starter("status", "-e", "web-staging", "-o", "json").stdout).LeftOn
 	release := b.steps.hold()
 	sha := b.commit("A wrong one")
 	require.Equal(t, exitSuccess, b.starter("deploy", "site").code)
 	b.until("AwaitHealth web-staging")
+	b.listed("run/site/"+sha, workflows.StateDeploying, 1)
+	var view runView
 	require.Eventually(t, func() bool {
-		view := as[runView](t, b.starter("status", "run/site/"+sha, "-o", "json").stdout)
+		view = as[runView](t, b.starter("status", "run/site/"+sha, "-o", "json").stdout)
 		return len(view.Live) > 0 && view.Live[len(view.Live)-1].Progress != nil && view.Live[len(view.Live)-1].Progress.Event == "Launched i-1"
 	}, timeoutOfLive, pauseOfLive, "the deployment's heartbeat is in the run's status")
-	assert.Contains(t, b.starter("status", "site").stdout, "→ web-staging is Updating, health Info, Launched i-1")
+	live := "web-staging is Updating, health Info, on " + view.Version + ", Launched i-1"
+	assert.Contains(t, b.starter("status", "site").stdout, "→ "+live)
 	got := b.starter("status", "-e", "site/staging")
-	assert.Contains(t, got.stdout, "→ web-staging is Updating, health Info, Launched i-1", got.stderr)
+	assert.Contains(t, got.stdout, "→ "+live, got.stderr)
 
-	aborting := b.begin("abort", "--reason", "wrong branch", "--by", "bo", "--wait")
+	said := &transcript{}
+	aborting := b.beginTo(said, "abort", "--reason", "wrong branch", "--by", "bo", "--wait")
 	b.until("AwaitHealth web-staging") // the rollback's
+	require.Eventually(t, func() bool {
+		return strings.Contains(said.String(), "web-staging is Updating, health Info, on "+before+", Launched i-1")
+	},
+		timeoutOfLive, pauseOfLive, "the rollback is seen live too")
 	release()
 	done := <-aborting
 	assert.Equal(t, exitSuccess, done.code, done.stderr)
 	assert.Contains(t, done.stdout, "abort by bo: wrong branch")
-	assert.Contains(t, done.stdout, "web-staging is Updating, health Info, Launched i-1", "the rollback is seen live too")
+	b.listed("run/site/"+sha, workflows.StateAborted, 1)
 	got = b.starter("abort", "site/"+sha[:7], "--reason", "again")
 	assert.Equal(t, exitUsage, got.code)
 	assert.Contains(t, got.stderr, "the run has ended: aborted")
@@ -168,13 +180,14 @@ func seenLiveAndAborted(t *testing.T, b *bench) {
 }
 
 func rejectedRun(t *testing.T, b *bench) {
-	b.commit("Version two")
+	sha := b.commit("Version two")
 	watched := b.begin("deploy", "site", "--wait")
 	b.until("AwaitHealth web-staging")
 	require.Eventually(t, func() bool { return b.starter("reject", "--reason", "not now").code == exitSuccess }, timeoutOfLive, pauseOfLive)
 	done := <-watched
 	assert.Equal(t, exitFailed, done.code)
 	assert.Contains(t, done.stderr, "ended as rejected: live: rejected by "+person()+": not now")
+	b.listed("run/site/"+sha, workflows.StateRejected, 1)
 }
 
 func frozenAndThawed(t *testing.T, b *bench) {
@@ -268,6 +281,6 @@ func interruptedWatch(t *testing.T, b *bench) {
 
 // How long something that Temporal shows a moment later may take to show.
 const (
-	timeoutOfLive = 20 * time.Second
+	timeoutOfLive = 2 * time.Minute
 	pauseOfLive   = 50 * time.Millisecond
 )

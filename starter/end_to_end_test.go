@@ -112,6 +112,19 @@ func (w *world) keepsItsSecrets(planted ...string) {
 	}
 }
 
+// stall keeps updates from ending by themselves, so that what a test does during one comes during it on a slow
+// machine too.
+func (w *world) stall() {
+	w.t.Helper()
+	require.NoError(w.t, w.platform.SetFaults(aws.Faults{NeverEnd: []string{"*"}}))
+}
+
+// goOn ends what stall began.
+func (w *world) goOn() {
+	w.t.Helper()
+	require.NoError(w.t, w.platform.SetFaults(aws.Faults{}))
+}
+
 // slowly is a platform that gives a test time to do something during an update.
 func slowly(o *stackOptions) {
 	o.Platform = aws.TestPace()
@@ -122,11 +135,14 @@ func TestAnAbortDuringTheUpdateLeavesTheEnvironmentOnItsLastGoodVersion(t *testi
 	w := newWorld(t, slowly)
 	w.release()
 	before := w.observe("site-staging")
+	w.stall()
 	runID := w.push("a change of mind", goodChange)
 	w.eventually("the update is under way", func() bool { return w.observe("site-staging").Status == "Updating" })
 
 	// As Temporal's web UI sends it: by name, with a sentence.
 	require.NoError(t, w.client.SignalWorkflow(t.Context(), runID, "", workflows.AbortSignal, "wrong day"))
+	w.eventually("the update is aborted", func() bool { return w.platform.Calls()["AbortEnvironmentUpdate"] > 0 })
+	w.goOn()
 	status := w.ended(runID)
 	require.Equal(t, workflows.StateAborted, status.State, status.Detail)
 	require.Contains(t, status.Detail, "wrong day")
@@ -152,10 +168,12 @@ func TestAWorkerKilledDuringTheHealthWaitIsReplacedAndTheUpdateIsNotSentTwice(t 
 	kill := w.startWorkerProcess()
 	w.release()
 	sent := w.updates()
+	w.stall()
 	runID := w.push("a good change", goodChange)
 	w.eventually("the update is under way", func() bool { return w.observe("site-staging").Status == "Updating" })
 	w.eventually("its health is waited for", func() bool { return w.pending("AwaitHealth") })
 	kill()
+	w.goOn()
 	defer w.startWorkerProcess()()
 
 	w.approve(runID)

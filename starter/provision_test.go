@@ -281,9 +281,13 @@ func TestAFreezeReachesTheAlarmThatTellsOfIt(t *testing.T) {
 	require.Equal(t, exitSuccess, w.starter("thaw", "site-production").code)
 	report(0)
 	assert.Equal(t, -1.0, metrics.of("site-staging"), "which has no alarms")
-	found, err := w.client.ListWorkflow(t.Context(), &workflowservice.ListWorkflowExecutionsRequest{
-		Query: "WorkflowType = '" + workflows.FreezeReportWorkflow + "' AND ExecutionStatus = 'Completed'"})
-	require.NoError(t, err)
+	var found *workflowservice.ListWorkflowExecutionsResponse
+	w.eventually("a report that has ended is found", func() bool {
+		var err error
+		found, err = w.client.ListWorkflow(t.Context(), &workflowservice.ListWorkflowExecutionsRequest{
+			Query: "WorkflowType = '" + workflows.FreezeReportWorkflow + "' AND ExecutionStatus = 'Completed'"})
+		return err == nil && len(found.GetExecutions()) > 0
+	})
 	w.record(found.GetExecutions()[0].GetExecution().GetWorkflowId(), workflows.FreezeReportWorkflow, "told")
 }
 

@@ -43,7 +43,7 @@ func logged(t *testing.T, lines *bufio.Scanner, message string) map[string]any {
 func serving(t *testing.T, config, secret string) (url string, log *bufio.Scanner, stop func() error) {
 	t.Helper()
 	reader, writer := io.Pipe()
-	late := time.AfterFunc(30*time.Second, func() { _ = reader.Close() }) // what is never logged is not waited for
+	late := time.AfterFunc(2*time.Minute, func() { _ = reader.Close() }) // what is never logged is not waited for
 	t.Cleanup(func() { late.Stop() })
 	temporal := mocked(t)
 	temporal.On("ExecuteWorkflow", mock.Anything, mock.Anything, mock.Anything, mock.Anything).Return(nil, nil).Maybe()
@@ -135,7 +135,7 @@ func TestAnAcceptedRequestIsFinishedBeforeTheReceiverEnds(t *testing.T) {
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	stopping := make(chan struct{})
-	log := slog.New(slog.NewTextHandler(notifying{stopping}, nil))
+	log := slog.New(slog.NewTextHandler(notifying{stopping, nil}, nil))
 	ended := make(chan error, 1)
 	go func() { ended <- (&service{handler: handler, log: log}).serveUntil(ctx, listener) }()
 	answered := make(chan int, 1)
@@ -154,12 +154,19 @@ func TestAnAcceptedRequestIsFinishedBeforeTheReceiverEnds(t *testing.T) {
 	assert.NoError(t, <-ended)
 }
 
-// notifying closes its channel with the first line that says that the end has begun.
-type notifying struct{ stopping chan struct{} }
+// notifying closes its channel with the line that says that the end has begun. Where there is something to wait for,
+// the end goes on after that.
+type notifying struct {
+	stopping   chan<- struct{}
+	waitingFor <-chan struct{}
+}
 
 func (n notifying) Write(line []byte) (int, error) {
 	if strings.Contains(string(line), "stopping") {
 		close(n.stopping)
+		if n.waitingFor != nil {
+			<-n.waitingFor
+		}
 	}
 	return len(line), nil
 }

@@ -90,10 +90,10 @@ func (s *service) reloadAll() {
 
 // finish tells load balancers first, and then ends after the requests under way.
 func (s *service) finish(ctx context.Context, server *http.Server, failed <-chan error) error {
-	s.log.Info("stopping; requests under way are finished", "drain", s.drain.String())
 	if s.stopping != nil {
 		s.stopping.Store(true)
 	}
+	s.log.Info("stopping; requests under way are finished", "drain", s.drain.String())
 	drained := time.NewTimer(s.drain)
 	defer drained.Stop()
 	select {

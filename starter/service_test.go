@@ -90,8 +90,9 @@ func TestALoadBalancerIsToldBeforeTheListenerCloses(t *testing.T) {
 	answered := &mocks.Client{}
 	answered.On("CheckHealth", mock.Anything, mock.Anything).Return(nil, nil)
 	ctx, cancel := context.WithCancel(t.Context())
+	told, asked := make(chan struct{}), make(chan struct{})
 	s := &service{
-		handler: newReceiver(receiverOptions{temporal: answered, stopping: stopping}), log: slog.New(slog.DiscardHandler),
+		handler: newReceiver(receiverOptions{temporal: answered, stopping: stopping}), log: slog.New(slog.NewTextHandler(notifying{told, asked}, nil)),
 		stopping: stopping, drain: 300 * time.Millisecond,
 	}
 	ended := make(chan error, 1)
@@ -106,8 +107,12 @@ func TestALoadBalancerIsToldBeforeTheListenerCloses(t *testing.T) {
 	}
 	require.Equal(t, http.StatusOK, ask())
 	cancel()
-	require.Eventually(t, func() bool { return ask() == http.StatusServiceUnavailable }, 250*time.Millisecond, time.Millisecond)
+	<-told
+	require.Equal(t, http.StatusServiceUnavailable, ask(), "it still answers, and says that it stops")
+	drains := time.Now()
+	close(asked)
 	require.NoError(t, <-ended)
+	require.GreaterOrEqual(t, time.Since(drains), s.drain, "load balancers had their time")
 }
 
 func TestPrometheusFindsWhatTheReceiverAnsweredAndNobodyElsesWords(t *testing.T) {

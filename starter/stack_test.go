@@ -203,7 +203,7 @@ func (w *world) reaches(runID string, state workflows.RunState) {
 // ended waits for the end of a run.
 func (w *world) ended(runID string) workflows.RunStatus {
 	w.t.Helper()
-	ctx, cancel := context.WithTimeout(w.t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(w.t.Context(), 5*time.Minute)
 	defer cancel()
 	status, err := w.seenThrough(ctx, runID, func(string) {})
 	require.NoError(w.t, err)

@@ -40,11 +40,20 @@ func TestEveryStrategyEndsOnAVersionThatIsProven(t *testing.T) {
 			require.Equal(t, good.Version, ill.Stages[0].LeftOn, ill.Detail)
 			w.provenOn(good.Version)
 
+			w.stall()
+			aborts := w.platform.Calls()["AbortEnvironmentUpdate"]
 			runID := w.push("a change of mind", func(g *git.Working) error {
 				return g.Replace("Procfile", "--page indx.html", "--page index.html")
 			})
 			w.eventually("the update is under way", func() bool { return w.observe("site-staging").Status == "Updating" })
 			require.NoError(t, w.client.SignalWorkflow(t.Context(), runID, "", workflows.AbortSignal, workflows.Answer{By: "ana"}))
+			w.eventually("the deployment is taken back", func() bool {
+				if strategy == delivery.BlueGreen { // a swap cannot be aborted
+					return w.phase(4) == workflows.PhaseRollback
+				}
+				return w.platform.Calls()["AbortEnvironmentUpdate"] > aborts
+			})
+			w.goOn()
 			aborted := w.ended(runID)
 			require.Equal(t, workflows.StateAborted, aborted.State, aborted.Detail)
 			w.provenOn(good.Version)

@@ -141,6 +141,7 @@ func TestTheTraceOfAPushLeadsThroughEveryWorkflowAndOverEveryWorker(t *testing.T
 	first := w.push("a first change", goodChange)
 	w.approve(first)
 	require.Equal(t, workflows.StateSucceeded, w.ended(first).State)
+	w.stall() // so that no other step of the deployment ends on the first worker, and its span dies with that
 	second := w.push("a second change", func(g *git.Working) error { return g.Replace("index.html", "<title>", "<title>Newer: ") })
 	w.eventually("its health is waited for", func() bool { return w.pending("AwaitHealth") })
 	// A killed process takes the spans along that it has not sent yet.
@@ -148,6 +149,7 @@ func TestTheTraceOfAPushLeadsThroughEveryWorkflowAndOverEveryWorker(t *testing.T
 		return len(c.find("RunActivity:Update", delivery.DeploymentID("site", "site-staging", 2))) == 1
 	})
 	kill()
+	w.goOn()
 	w.startWorkerWith(traced)
 	w.approve(second)
 	require.Equal(t, workflows.StateSucceeded, w.ended(second).State)
@@ -161,7 +163,12 @@ func TestTheTraceOfAPushLeadsThroughEveryWorkflowAndOverEveryWorker(t *testing.T
 		w.eventually("the deployment is told of", func() bool { return len(c.find("RunWorkflow:Deployment", deployment)) == 1 })
 		deployed := c.find("RunWorkflow:Deployment", deployment)[0]
 
-		asked := c.where(func(s tracedSpan) bool { return s.name == "webhook" && s.trace == run.trace })
+		// The receiver sends its spans by itself, the request's last.
+		requests := func() []tracedSpan {
+			return c.where(func(s tracedSpan) bool { return s.name == "webhook" && s.trace == run.trace })
+		}
+		w.eventually("the request is told of", func() bool { return len(requests()) > 0 })
+		asked := requests()
 		require.Len(t, asked, 1, "the request is the root of the trace")
 		require.Empty(t, asked[0].parent)
 		require.Equal(t, "gravity-receiver", asked[0].service)

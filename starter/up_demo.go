@@ -242,7 +242,7 @@ func (d *demo) unattended(ctx context.Context, runID string) (workflows.RunStatu
 }
 
 // startWithin is how long a webhook may take from the git host to Temporal.
-const startWithin = 20 * time.Second
+const startWithin = time.Minute
 
 // started waits until the webhook has started the run.
 func (d *demo) started(ctx context.Context, runID string) error {

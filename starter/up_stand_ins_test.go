@@ -50,7 +50,7 @@ func TestStandInsTellEverybodyElseWhereTheyAre(t *testing.T) {
 	require.Eventually(t, func() bool {
 		_, err := config.Load(filepath.Join(directory, "gravity.yaml"))
 		return err == nil
-	}, time.Minute, time.Millisecond, "%s", &trouble)
+	}, 4*time.Minute, 5*time.Millisecond, "%s", &trouble)
 	assert.NoDirExists(t, filepath.Join(directory, "temporal"), "no server of its own was started")
 
 	file, err := config.Load(filepath.Join(directory, "gravity.yaml"))

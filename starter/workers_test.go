@@ -2,6 +2,7 @@ package main
 
 import (
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -80,7 +81,7 @@ func (b *builds) says(text string, arguments ...string) {
 	require.Eventually(b.t, func() bool {
 		got = b.starter(arguments...)
 		return got.code == exitSuccess && strings.Contains(got.stdout, text)
-	}, 30*time.Second, 200*time.Millisecond, "%v: %s", arguments, text)
+	}, 2*time.Minute, 200*time.Millisecond, "%v: %s", arguments, text)
 	b.t.Log(got.stdout)
 }
 
@@ -134,7 +135,7 @@ func TestTheFleetIsSeenRampedPromotedAndRolledBack(t *testing.T) {
 
 	b.worker("first@host", "one")
 	b.says("build one is current: new runs and deployments begin on it\n", "workers", "promote", "one")
-	require.Eventually(t, func() bool { return b.runsOn() == "one" }, 20*time.Second, 100*time.Millisecond)
+	require.Eventually(t, func() bool { return b.runsOn() == "one" }, 2*time.Minute, 100*time.Millisecond)
 	b.refuses("build one is current already", "workers", "promote", "one")
 	b.refuses(`no worker of build "two" was ever seen: there is one; start one with --deployment gravity --build-id two`, "workers", "promote", "two")
 	b.refuses("it is not known which build was current before one: say which with --to", "workers", "rollback")
@@ -150,9 +151,14 @@ func TestTheFleetIsSeenRampedPromotedAndRolledBack(t *testing.T) {
 	assert.Empty(t, b.view().Ramping)
 
 	b.says("keep the workers of build one until it is drained", "workers", "promote", "two")
-	require.Eventually(t, func() bool { return b.runsOn() == "two" }, 20*time.Second, 100*time.Millisecond)
-	seen = b.view()
-	assert.Equal(t, []string{"draining", "current"}, []string{seen.state("one"), seen.state("two")})
+	require.Eventually(t, func() bool { return b.runsOn() == "two" }, 2*time.Minute, 100*time.Millisecond)
+	// Builds and queues are told of what changed a moment later.
+	require.Eventually(t, func() bool {
+		seen = b.view()
+		all := !slices.ContainsFunc(seen.Queues, func(q queueView) bool { return len(q.Workers) < 3 })
+		return all && seen.state("one") == "draining"
+	}, 2*time.Minute, 200*time.Millisecond, "build one drains, and everybody polls every queue")
+	assert.Equal(t, "current", seen.state("two"))
 	for _, build := range seen.Builds {
 		assert.Len(t, build.Workers, 1, build.Build)
 		assert.WithinDuration(t, time.Now(), build.LastSeen, 2*time.Minute)
@@ -165,7 +171,7 @@ func TestTheFleetIsSeenRampedPromotedAndRolledBack(t *testing.T) {
 	}
 
 	b.says("build one is current again", "workers", "rollback")
-	require.Eventually(t, func() bool { return b.runsOn() == "one" }, 20*time.Second, 100*time.Millisecond)
+	require.Eventually(t, func() bool { return b.runsOn() == "one" }, 2*time.Minute, 100*time.Millisecond)
 	b.says("build two is current again", "workers", "rollback", "--to", "two")
 	b.refuses("there is gravity", "workers", "rollback", "--deployment", "other")
 }
