@@ -279,7 +279,7 @@ func TestHalfAnHourOfEvaluationTakesAMomentOnASteppedClock(t *testing.T) {
 	s.clock.Advance(8 * time.Minute)
 	assert.Equal(t, "v2", *s.describe("staging").VersionLabel)
 	t.Logf("%s there took %s here", s.clock.Now().Sub(there), time.Since(began).Round(time.Millisecond))
-	assert.Less(t, time.Since(began), 10*time.Second)
+	assert.Less(t, time.Since(began), time.Minute)
 }
 
 // serverVariable makes the test binary a stand-in on the folder that it names, to be killed.

@@ -303,7 +303,7 @@ func code(err error) string {
 }
 
 const (
-	eventually = 20 * time.Second
+	eventually = time.Minute
 	tick       = 5 * time.Millisecond
 )
 
