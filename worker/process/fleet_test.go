@@ -206,7 +206,7 @@ func queueOfWorkflows(t *testing.T, address string) {
 	workflows.Register(w)
 	require.NoError(t, w.Start())
 	t.Cleanup(w.Stop)
-	require.Eventually(t, func() bool { return len(order.seen()) >= busy+3 }, 30*time.Second, 20*time.Millisecond)
+	require.Eventually(t, func() bool { return len(order.seen()) >= busy+3 }, time.Minute, 20*time.Millisecond)
 	require.NoError(t, <-answered)
 	names := order.seen()
 	t.Log(names)
@@ -244,7 +244,7 @@ func queueOfSteps(t *testing.T, address string) {
 	}, activity.RegisterOptions{Name: "AwaitReady"})
 	require.NoError(t, platform.Start())
 	t.Cleanup(platform.Stop)
-	require.Eventually(t, func() bool { return len(order.seen()) == busy+3 }, 30*time.Second, 20*time.Millisecond)
+	require.Eventually(t, func() bool { return len(order.seen()) == busy+3 }, time.Minute, 20*time.Millisecond)
 	names := order.seen()
 	t.Log(names)
 	require.Equal(t, []string{"rollback", "hotfix"}, names[:2])
@@ -326,5 +326,5 @@ func waiting(t *testing.T, c client.Client, queue string, kind enums.TaskQueueTy
 			Namespace: "default", TaskQueue: &taskqueue.TaskQueue{Name: queue}, TaskQueueType: kind, ReportStats: true,
 		})
 		return err == nil && described.GetStats().GetApproximateBacklogCount() >= tasks
-	}, 30*time.Second, 50*time.Millisecond, "%d tasks wait", tasks)
+	}, time.Minute, 50*time.Millisecond, "%d tasks wait", tasks)
 }
