@@ -97,7 +97,7 @@ func TestTheWorkersOfAFleetKeepOneRateTogether(t *testing.T) {
 	w := worker.New(c, "checks", worker.Options{})
 	w.RegisterWorkflowWithOptions(func(ctx workflow.Context) error {
 		ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{TaskQueue: workflows.PlatformQueue, StartToCloseTimeout: time.Minute})
-		check := delivery.Check{Path: "/", URL: site.URL, Status: http.StatusOK, Times: 1, Timeout: delivery.Duration(5 * time.Second)}
+		check := delivery.Check{Path: "/", URL: site.URL, Status: http.StatusOK, Times: 1, Timeout: delivery.Duration(30 * time.Second)}
 		var asked []workflow.Future
 		for range steps {
 			asked = append(asked, workflow.ExecuteActivity(ctx, "Check", activities.CheckInput{Check: check}))

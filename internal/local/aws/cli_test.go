@@ -69,7 +69,7 @@ func TestAnUnmodifiedAWSCommandLineDoesWhatTheREADMEShows(t *testing.T) {
 		require.NoError(t, os.WriteFile(filepath.Join(folder, label+".zip"), zipped(t, map[string]string{"Procfile": procfile(behaviour, label)}), 0o600))
 	}
 	require.NoError(t, os.Symlink(program, filepath.Join(folder, "aws")))
-	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute) // the command line's waits ask every 20 seconds
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute) // the command line's waits ask every 20 seconds
 	defer cancel()
 	command := exec.CommandContext(ctx, "bash", "-eu", "-o", "pipefail", "-c", readmeCommands(t, s.server.URL()))
 	command.Dir = folder

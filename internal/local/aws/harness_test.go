@@ -153,7 +153,7 @@ func (s *stand) until(name string, wanted func(types.EnvironmentDescription) boo
 	require.Eventually(s, func() bool {
 		last = s.describe(name)
 		return wanted(last)
-	}, 20*time.Second, 5*time.Millisecond, "the environment never came to the wanted state")
+	}, eventually, 5*time.Millisecond, "the environment never came to the wanted state")
 	return last
 }
 
@@ -240,7 +240,7 @@ type users struct {
 
 func (s *stand) users(e types.EnvironmentDescription, number int) *users {
 	u := &users{stop: make(chan struct{}), seen: map[string]int{}}
-	client := &http.Client{Timeout: 20 * time.Second}
+	client := &http.Client{Timeout: time.Minute}
 	for range number {
 		u.wait.Go(func() {
 			for {
