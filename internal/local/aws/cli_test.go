@@ -11,8 +11,6 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
-	"gravity/internal/local/aws"
 )
 
 // commandLine finds the AWS command line, or skips the test. A version manager's shim of that name
@@ -63,7 +61,7 @@ func TestAnUnmodifiedAWSCommandLineDoesWhatTheREADMEShows(t *testing.T) {
 	}
 	t.Parallel()
 	program := commandLine(t)
-	s := start(t, func(o *aws.Options) { o.Pace.MinimumTimeout = time.Minute })
+	s := start(t)
 	folder := t.TempDir()
 	for label, behaviour := range map[string]string{"one": "good", "two": "good", "three": "deaf"} {
 		require.NoError(t, os.WriteFile(filepath.Join(folder, label+".zip"), zipped(t, map[string]string{"Procfile": procfile(behaviour, label)}), 0o600))

@@ -286,7 +286,7 @@ func TestHalfAnHourOfEvaluationTakesAMomentOnASteppedClock(t *testing.T) {
 const serverVariable = "STAND_IN_TEST_SERVER"
 
 func runServer(folder string) {
-	server, err := aws.Start(context.Background(), aws.Options{DataDir: folder, Pace: aws.TestPace()})
+	server, err := aws.Start(context.Background(), aws.Options{DataDir: folder, Pace: patientPace()})
 	if err != nil {
 		fmt.Println(err)
 		os.Exit(1)

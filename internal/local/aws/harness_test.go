@@ -42,7 +42,7 @@ type stand struct {
 // start starts a stand-in at the test's pace, ended with the test.
 func start(t *testing.T, change ...func(*aws.Options)) *stand {
 	t.Helper()
-	o := aws.Options{DataDir: t.TempDir(), Pace: aws.TestPace(), Seed: 1}
+	o := aws.Options{DataDir: t.TempDir(), Pace: patientPace(), Seed: 1}
 	for _, f := range change {
 		f(&o)
 	}
@@ -54,6 +54,16 @@ func start(t *testing.T, change ...func(*aws.Options)) *stand {
 		s3:        s3.NewFromConfig(server.Config(), func(o *s3.Options) { o.UsePathStyle = true }),
 	}
 }
+
+// patientPace lets real processes have the time that a busy machine takes to start them.
+func patientPace() aws.Pace {
+	pace := aws.TestPace()
+	pace.MinimumTimeout = time.Minute
+	return pace
+}
+
+// impatient is for tests that wait until a version is given up.
+func impatient(o *aws.Options) { o.Pace.MinimumTimeout = 10 * time.Second }
 
 // application makes the application and its bucket.
 func (s *stand) application() {
