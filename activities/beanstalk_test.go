@@ -427,17 +427,17 @@ func TestWaitsShowWhatTheySeeAndAnswerWithWhatTheySaw(t *testing.T) {
 	p := newPlatform()
 	p.environment.VersionLabel, p.environment.DateUpdated = aws.String("v2"), aws.Time(monday.Add(time.Hour))
 	b := p.steps()
-	soon := time.Now().Add(5 * time.Second)
-	health := delivery.Health{Accept: []string{"Ok"}, Steady: delivery.Duration(5 * time.Millisecond), Settle: delivery.Duration(time.Second)}
+	later := time.Now().Add(time.Hour)
+	health := delivery.Health{Accept: []string{"Ok"}, Steady: delivery.Duration(5 * time.Millisecond), Settle: delivery.Duration(time.Hour)}
 
 	var proof delivery.Proof
 	var ready, settled delivery.Observation
 	for step, run := range map[string]struct {
 		activity, input, answer any
 	}{
-		"AwaitReady":  {b.AwaitReady, AwaitReadyInput{Application: "shop", Environment: "shop-production", Until: soon}, &ready},
-		"AwaitHealth": {b.AwaitHealth, AwaitHealthInput{Application: "shop", Environment: "shop-production", Version: "v2", Started: Update{Before: monday}, Health: health, Deadline: soon}, &proof},
-		"Settle":      {b.Settle, SettleInput{Found: found(), Until: soon}, &settled},
+		"AwaitReady":  {b.AwaitReady, AwaitReadyInput{Application: "shop", Environment: "shop-production", Until: later}, &ready},
+		"AwaitHealth": {b.AwaitHealth, AwaitHealthInput{Application: "shop", Environment: "shop-production", Version: "v2", Started: Update{Before: monday}, Health: health, Deadline: later}, &proof},
+		"Settle":      {b.Settle, SettleInput{Found: found(), Until: later}, &settled},
 	} {
 		steps, shown := newShownSteps(t, b)
 		answer, err := steps.ExecuteActivity(run.activity, run.input)

@@ -113,7 +113,7 @@ var pairMark = Mark{Environment: "shop-production", Deployment: "deployment/shop
 
 func TestAPairGoesFromOneEnvironmentToTheOtherAndNoStepIsTakenTwice(t *testing.T) {
 	p := newPair()
-	soon := time.Now().Add(5 * time.Second)
+	later := time.Now().Add(time.Hour)
 	var live, made, swapped delivery.Observation
 	var settled Pair
 	var retired Retired
@@ -121,21 +121,21 @@ func TestAPairGoesFromOneEnvironmentToTheOtherAndNoStepIsTakenTwice(t *testing.T
 		// Each step a second time, as when its answer was lost on the way to Temporal.
 		if attempt == 0 {
 			require.NoError(t, p.do(t, announced, func(b *Beanstalk) any { return b.AwaitLive }, AwaitLiveInput{
-				Application: "shop", Environment: "shop-production", CNAME: "shop-production", Until: soon,
+				Application: "shop", Environment: "shop-production", CNAME: "shop-production", Until: later,
 			}, &live))
 		}
 		require.NoError(t, p.do(t, announced, func(b *Beanstalk) any { return b.MakeBeside }, MakeBesideInput{
-			Live: live, Name: "shop-production-green", Version: "v2", Mark: pairMark, Until: soon,
+			Live: live, Name: "shop-production-green", Version: "v2", Mark: pairMark, Until: later,
 		}, &made))
 	}
 	for _, announced := range []string{"", "an earlier attempt sent it"} {
-		require.NoError(t, p.do(t, announced, func(b *Beanstalk) any { return b.Swap }, SwapInput{From: live, To: made, Until: soon}, &swapped))
+		require.NoError(t, p.do(t, announced, func(b *Beanstalk) any { return b.Swap }, SwapInput{From: live, To: made, Until: later}, &swapped))
 	}
-	require.NoError(t, p.do(t, "", func(b *Beanstalk) any { return b.SettlePair }, SettlePairInput{Pair: Pair{Old: live, New: made}, Until: soon}, &settled))
+	require.NoError(t, p.do(t, "", func(b *Beanstalk) any { return b.SettlePair }, SettlePairInput{Pair: Pair{Old: live, New: made}, Until: later}, &settled))
 	require.NoError(t, p.do(t, "", func(b *Beanstalk) any { return b.Drain }, DrainInput{Name: live.Name, Swapped: time.Now()}, nil))
 	for _, announced := range []string{"", "an earlier attempt sent it"} {
 		require.NoError(t, p.do(t, announced, func(b *Beanstalk) any { return b.Retire }, RetireInput{
-			Application: "shop", Name: live.Name, ID: live.ID, Mark: pairMark, Public: live.Address, Swapped: time.Now(), Until: soon,
+			Application: "shop", Name: live.Name, ID: live.ID, Mark: pairMark, Public: live.Address, Swapped: time.Now(), Until: later,
 		}, &retired))
 	}
 	assert.Equal(t, "e-1", live.ID)
@@ -148,10 +148,10 @@ func TestAPairGoesFromOneEnvironmentToTheOtherAndNoStepIsTakenTwice(t *testing.T
 }
 
 func TestTheStepsOfAPairFailWithTheirTypes(t *testing.T) {
-	soon := time.Now().Add(5 * time.Second)
+	later := time.Now().Add(time.Hour)
 	p := newPair()
 	p.refuse = refused("TooManyEnvironmentsException", "You have reached the limit of 200 environments.")
-	err := p.do(t, "", func(b *Beanstalk) any { return b.MakeBeside }, MakeBesideInput{Live: found(), Name: "shop-production-green", Version: "v2", Mark: pairMark, Until: soon}, nil)
+	err := p.do(t, "", func(b *Beanstalk) any { return b.MakeBeside }, MakeBesideInput{Live: found(), Name: "shop-production-green", Version: "v2", Mark: pairMark, Until: later}, nil)
 	assert.Equal(t, delivery.InvalidInput, typeOf(t, err))
 	assert.ErrorContains(t, err, "limit of 200")
 
@@ -159,7 +159,7 @@ func TestTheStepsOfAPairFailWithTheirTypes(t *testing.T) {
 	p.other = &types.EnvironmentDescription{
 		ApplicationName: aws.String("shop"), EnvironmentName: aws.String("shop-production-green"), EnvironmentId: aws.String("e-2"), Status: types.EnvironmentStatusReady,
 	}
-	err = p.do(t, "", func(b *Beanstalk) any { return b.MakeBeside }, MakeBesideInput{Live: found(), Name: "shop-production-green", Version: "v2", Mark: pairMark, Until: soon}, nil)
+	err = p.do(t, "", func(b *Beanstalk) any { return b.MakeBeside }, MakeBesideInput{Live: found(), Name: "shop-production-green", Version: "v2", Mark: pairMark, Until: later}, nil)
 	assert.Equal(t, delivery.Drift, typeOf(t, err))
 	assert.Empty(t, p.sent)
 }

@@ -119,7 +119,7 @@ func (h *host) workspace() Workspace {
 
 func (h *host) run(workspace Workspace, line string) (CommandResult, error) {
 	return step[CommandResult](h, h.build.Run, RunInput{
-		Workspace: workspace, Command: delivery.Command{Run: line, Timeout: delivery.Duration(10 * time.Second)},
+		Workspace: workspace, Command: delivery.Command{Run: line, Timeout: delivery.Duration(time.Minute)},
 		Version: "v2", Revision: workspace.Revision.SHA,
 	})
 }

@@ -31,7 +31,7 @@ import (
 func (h *host) runs(input RunInput) (CommandResult, error) {
 	input.Name = "test"
 	input.Workspace.Bucket, input.Log = "bundles", LogKey("run/shop/1", "r-1", 1, "test SHARD=1/3")
-	input.Command.Timeout = delivery.Duration(10 * time.Second)
+	input.Command.Timeout = delivery.Duration(5 * time.Minute)
 	return step[CommandResult](h, h.build.Run, input)
 }
 
@@ -70,8 +70,8 @@ func TestWhatACommandPrintsIsSeenWhileItRunsAndWholeInTheEnd(t *testing.T) {
 				}
 			}
 			return false
-		}, 5*time.Second, time.Millisecond)
-		assert.Eventually(t, func() bool { text, whole := h.log(at, 0); return !whole && strings.HasSuffix(text, "\ntest 2 of 3\n") }, 5*time.Second, time.Millisecond)
+		}, time.Minute, time.Millisecond)
+		assert.Eventually(t, func() bool { text, whole := h.log(at, 0); return !whole && strings.HasSuffix(text, "\ntest 2 of 3\n") }, time.Minute, time.Millisecond)
 		assert.NoError(t, os.WriteFile(seen, nil, 0o600))
 	}()
 	result, err := h.runs(RunInput{
@@ -270,7 +270,7 @@ func TestAnAbortedCommandIsAnAbortAndItsLogIsKept(t *testing.T) {
 	h.steps.SetWorkerOptions(worker.Options{BackgroundActivityContext: ctx})
 	running := filepath.Join(t.TempDir(), "running")
 	go func() {
-		assert.Eventually(t, func() bool { _, err := os.Stat(running); return err == nil }, 5*time.Second, time.Millisecond)
+		assert.Eventually(t, func() bool { _, err := os.Stat(running); return err == nil }, time.Minute, time.Millisecond)
 		cancel()
 	}()
 	_, err := h.runs(RunInput{Workspace: workspace, Command: delivery.Command{Run: "echo begun; touch " + running + "; sleep 600"}})

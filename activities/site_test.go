@@ -35,7 +35,7 @@ func checkOf(address, contains string) CheckInput {
 		Address: strings.TrimPrefix(address, "http://"),
 		Version: delivery.Version{Label: "v2", Revision: delivery.Revision{SHA: "5f5cf5a1b2c3"}},
 		Check: delivery.Check{
-			Path: "/health", Status: http.StatusOK, Contains: contains, Times: 3, Timeout: delivery.Duration(time.Second),
+			Path: "/health", Status: http.StatusOK, Contains: contains, Times: 3, Timeout: delivery.Duration(time.Minute),
 		},
 	}
 }

@@ -164,7 +164,7 @@ func (d *door) end(command *exec.Cmd) ended {
 	var stdout, stderr bytes.Buffer
 	command.Stdout, command.Stderr = &stdout, &stderr
 	require.NoError(d.t, command.Start())
-	patience := time.AfterFunc(20*time.Second, func() { _ = command.Process.Kill() })
+	patience := time.AfterFunc(2*time.Minute, func() { _ = command.Process.Kill() })
 	defer patience.Stop()
 	var exit *exec.ExitError
 	if err := command.Wait(); !errors.As(err, &exit) {
@@ -192,7 +192,7 @@ func (d *door) start(command *exec.Cmd, line string) (log *watchedLog, stop func
 	go func() { ended <- command.Wait() }()
 	stop = sync.OnceFunc(func() {
 		_ = command.Process.Signal(os.Interrupt)
-		patience := time.AfterFunc(20*time.Second, func() { _ = command.Process.Kill() })
+		patience := time.AfterFunc(2*time.Minute, func() { _ = command.Process.Kill() })
 		defer patience.Stop()
 		assert.NoError(d.t, <-ended, "it ends in order")
 	})

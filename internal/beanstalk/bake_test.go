@@ -157,12 +157,14 @@ func TestANewComplaintIsLookedIntoAtOnce(t *testing.T) {
 }
 
 func TestABakeTakenOverAfterItsEndStillLooks(t *testing.T) {
-	api := &fakeAPI{}
-	api.script(with(onV1(), well, changed))
-	proof, err := NewFromAPI(api, quick).Bake(limited(t), bakeOfV2(time.Now().Add(-time.Hour)), ignored)
-	require.NoError(t, err)
-	assert.Equal(t, delivery.VerdictHealthy, proof.Verdict)
-	assert.NotZero(t, api.count("DescribeInstancesHealth"))
+	inBubble(t, func(t *testing.T) {
+		api := &fakeAPI{}
+		api.script(with(onV1(), well, changed))
+		proof, err := NewFromAPI(api, quick).Bake(limited(t), bakeOfV2(time.Now().Add(-time.Hour)), ignored)
+		require.NoError(t, err)
+		assert.Equal(t, delivery.VerdictHealthy, proof.Verdict)
+		assert.NotZero(t, api.count("DescribeInstancesHealth"))
+	})
 }
 
 func TestAFailedBakeComesWithTheLogsThatWereAskedForMeanwhile(t *testing.T) {

@@ -73,30 +73,32 @@ func TestTheNewEnvironmentIsAsTheLiveOneButForItsNameItsAddressAndItsVersion(t *
 }
 
 func TestTheNewEnvironmentIsMadeOnceWhateverAnswersAreLost(t *testing.T) {
-	for name, change := range map[string]func(*twins){
-		"all is well":                      func(*twins) {},
-		"the answer to it is lost":         func(p *twins) { p.lose["CreateEnvironment"] = 1 },
-		"and it does not show at once":     func(p *twins) { p.lose["CreateEnvironment"], p.lag = 1, 2 },
-		"the saved configuration's answer": func(p *twins) { p.lose["CreateConfigurationTemplate"] = 1 },
-		"it is throttled":                  func(p *twins) { p.refuse["CreateEnvironment"] = []error{errThrottled, errThrottled} },
-		"looks fail":                       func(p *twins) { p.refuse["DescribeEnvironments"] = []error{errThrottled, errLost} },
-		"tags cannot be read":              func(p *twins) { p.refuse["ListTagsForResource"] = []error{errThrottled} },
-	} {
-		p := pairOfShop(false)
-		b := p.see("shop-production")
-		change(p)
-		var made delivery.Observation
-		err := attempts(t, func(before bool, announce func()) (err error) {
-			made, err = p.client().MakeBeside(limited(t), Beside{Live: b, Name: "shop-production-green", Version: "v2", Mark: shopMark}, before, inTime(), announce, ignored)
-			return err
-		})
-		require.NoError(t, err, name)
-		require.Equal(t, "e-9", made.ID, name)
-		require.Len(t, p.created, 1, name)
-		if name != "it is throttled" {
-			require.Equal(t, 1, p.count("CreateEnvironment"), name)
+	inBubble(t, func(t *testing.T) {
+		for name, change := range map[string]func(*twins){
+			"all is well":                      func(*twins) {},
+			"the answer to it is lost":         func(p *twins) { p.lose["CreateEnvironment"] = 1 },
+			"and it does not show at once":     func(p *twins) { p.lose["CreateEnvironment"], p.lag = 1, 2 },
+			"the saved configuration's answer": func(p *twins) { p.lose["CreateConfigurationTemplate"] = 1 },
+			"it is throttled":                  func(p *twins) { p.refuse["CreateEnvironment"] = []error{errThrottled, errThrottled} },
+			"looks fail":                       func(p *twins) { p.refuse["DescribeEnvironments"] = []error{errThrottled, errLost} },
+			"tags cannot be read":              func(p *twins) { p.refuse["ListTagsForResource"] = []error{errThrottled} },
+		} {
+			p := pairOfShop(false)
+			b := p.see("shop-production")
+			change(p)
+			var made delivery.Observation
+			err := attempts(t, func(before bool, announce func()) (err error) {
+				made, err = p.client().MakeBeside(limited(t), Beside{Live: b, Name: "shop-production-green", Version: "v2", Mark: shopMark}, before, inTime(), announce, ignored)
+				return err
+			})
+			require.NoError(t, err, name)
+			require.Equal(t, "e-9", made.ID, name)
+			require.Len(t, p.created, 1, name)
+			if name != "it is throttled" {
+				require.Equal(t, 1, p.count("CreateEnvironment"), name)
+			}
 		}
-	}
+	})
 }
 
 func TestWhatAnEarlierAttemptMadeIsAdopted(t *testing.T) {
@@ -156,23 +158,25 @@ func (t *twins) swap(test *testing.T) (delivery.Observation, error) {
 }
 
 func TestAddressesAreSwappedOnceWhateverAnswersAreLost(t *testing.T) {
-	for name, change := range map[string]func(*twins){
-		"all is well":                     func(*twins) {},
-		"the answer is lost":              func(p *twins) { p.lose["SwapEnvironmentCNAMEs"] = 1 },
-		"and nothing shows at once":       func(p *twins) { p.lose["SwapEnvironmentCNAMEs"], p.lag = 1, 3 },
-		"looks lag behind":                func(p *twins) { p.lag = 4 },
-		"looks fail":                      func(p *twins) { p.refuse["DescribeEnvironments"] = []error{errThrottled, errLost, errThrottled} },
-		"the swap ends in the first look": func(p *twins) { p.takes = 1 },
-	} {
-		p := pairOfShop(true)
-		s := Swap{From: p.see("shop-production"), To: p.see("shop-production-green")}
-		change(p)
-		live, err := p.client().Swap(limited(t), s, false, inTime(), unsaid, ignored)
-		require.NoError(t, err, name)
-		require.Equal(t, "e-2", live.ID, name)
-		require.Equal(t, s.From.Address, live.Address, name)
-		require.Equal(t, 1, p.count("SwapEnvironmentCNAMEs"), name)
-	}
+	inBubble(t, func(t *testing.T) {
+		for name, change := range map[string]func(*twins){
+			"all is well":                     func(*twins) {},
+			"the answer is lost":              func(p *twins) { p.lose["SwapEnvironmentCNAMEs"] = 1 },
+			"and nothing shows at once":       func(p *twins) { p.lose["SwapEnvironmentCNAMEs"], p.lag = 1, 3 },
+			"looks lag behind":                func(p *twins) { p.lag = 4 },
+			"looks fail":                      func(p *twins) { p.refuse["DescribeEnvironments"] = []error{errThrottled, errLost, errThrottled} },
+			"the swap ends in the first look": func(p *twins) { p.takes = 1 },
+		} {
+			p := pairOfShop(true)
+			s := Swap{From: p.see("shop-production"), To: p.see("shop-production-green")}
+			change(p)
+			live, err := p.client().Swap(limited(t), s, false, inTime(), unsaid, ignored)
+			require.NoError(t, err, name)
+			require.Equal(t, "e-2", live.ID, name)
+			require.Equal(t, s.From.Address, live.Address, name)
+			require.Equal(t, 1, p.count("SwapEnvironmentCNAMEs"), name)
+		}
+	})
 }
 
 func TestASwapThatWasNotTakenIsSentAgain(t *testing.T) {
@@ -187,42 +191,46 @@ func TestASwapThatWasNotTakenIsSentAgain(t *testing.T) {
 }
 
 func TestASwapOfAnEarlierAttemptIsFoundAndNotUndone(t *testing.T) {
-	for name, lag := range map[string]int{"done": 0, "under way": 0, "not to be seen yet": 2} {
-		p := pairOfShop(true)
-		p.lag, p.takes = lag, 2
-		if name == "done" {
-			p.takes = 1
+	inBubble(t, func(t *testing.T) {
+		for name, lag := range map[string]int{"done": 0, "under way": 0, "not to be seen yet": 2} {
+			p := pairOfShop(true)
+			p.lag, p.takes = lag, 2
+			if name == "done" {
+				p.takes = 1
+			}
+			s := Swap{From: p.see("shop-production"), To: p.see("shop-production-green")}
+			_, err := p.SwapEnvironmentCNAMEs(t.Context(), swapInput("e-1", "e-2"))
+			require.NoError(t, err)
+			live, err := p.client().Swap(limited(t), s, true, inTime(), unsaid, ignored)
+			require.NoError(t, err, name)
+			require.Equal(t, s.From.Address, live.Address, name)
+			require.Equal(t, 1, p.count("SwapEnvironmentCNAMEs"), name)
 		}
-		s := Swap{From: p.see("shop-production"), To: p.see("shop-production-green")}
-		_, err := p.SwapEnvironmentCNAMEs(t.Context(), swapInput("e-1", "e-2"))
-		require.NoError(t, err)
-		live, err := p.client().Swap(limited(t), s, true, inTime(), unsaid, ignored)
-		require.NoError(t, err, name)
-		require.Equal(t, s.From.Address, live.Address, name)
-		require.Equal(t, 1, p.count("SwapEnvironmentCNAMEs"), name)
-	}
+	})
 }
 
 func TestNoSwapWhereSomethingElseHappened(t *testing.T) {
-	for says, c := range map[string]struct {
-		change func(*twins)
-		kind   delivery.ErrorType
-	}{
-		"shop-production was changed by somebody meanwhile": {func(p *twins) {
-			p.named("shop-production").VersionLabel, p.named("shop-production").DateUpdated = aws.String("by-hand"), aws.Time(monday.Add(time.Hour))
-		}, delivery.Drift},
-		"somebody swapped it by hand":          {func(p *twins) { p.named("shop-production").CNAME = aws.String("elsewhere") }, delivery.Drift},
-		"shop-production-green is terminated":  {func(p *twins) { p.named("shop-production-green").EnvironmentId = aws.String("e-3") }, delivery.UpdateFailed},
-		"shop-production-green is terminating": {func(p *twins) { p.named("shop-production-green").Status = types.EnvironmentStatusTerminating }, delivery.UpdateFailed},
-	} {
-		p := pairOfShop(true)
-		s := Swap{From: p.see("shop-production"), To: p.see("shop-production-green")}
-		c.change(p)
-		_, err := p.client().Swap(limited(t), s, false, inTime(), unsaid, ignored)
-		require.Equal(t, c.kind, delivery.TypeOf(err), says)
-		require.ErrorContains(t, err, says)
-		require.Zero(t, p.count("SwapEnvironmentCNAMEs"), says)
-	}
+	inBubble(t, func(t *testing.T) {
+		for says, c := range map[string]struct {
+			change func(*twins)
+			kind   delivery.ErrorType
+		}{
+			"shop-production was changed by somebody meanwhile": {func(p *twins) {
+				p.named("shop-production").VersionLabel, p.named("shop-production").DateUpdated = aws.String("by-hand"), aws.Time(monday.Add(time.Hour))
+			}, delivery.Drift},
+			"somebody swapped it by hand":          {func(p *twins) { p.named("shop-production").CNAME = aws.String("elsewhere") }, delivery.Drift},
+			"shop-production-green is terminated":  {func(p *twins) { p.named("shop-production-green").EnvironmentId = aws.String("e-3") }, delivery.UpdateFailed},
+			"shop-production-green is terminating": {func(p *twins) { p.named("shop-production-green").Status = types.EnvironmentStatusTerminating }, delivery.UpdateFailed},
+		} {
+			p := pairOfShop(true)
+			s := Swap{From: p.see("shop-production"), To: p.see("shop-production-green")}
+			c.change(p)
+			_, err := p.client().Swap(limited(t), s, false, inTime(), unsaid, ignored)
+			require.Equal(t, c.kind, delivery.TypeOf(err), says)
+			require.ErrorContains(t, err, says)
+			require.Zero(t, p.count("SwapEnvironmentCNAMEs"), says)
+		}
+	})
 }
 
 func TestASwapThatThePlatformDoesNotCarryOutIsAFailureAndNotRepeated(t *testing.T) {
@@ -234,20 +242,24 @@ func TestASwapThatThePlatformDoesNotCarryOutIsAFailureAndNotRepeated(t *testing.
 }
 
 func TestASwapWaitsForBothAndNotForEver(t *testing.T) {
-	p := pairOfShop(true)
-	p.named("shop-production-green").Status = types.EnvironmentStatusUpdating
-	s := Swap{From: p.see("shop-production"), To: p.see("shop-production-green")}
-	_, err := p.client().Swap(limited(t), s, false, time.Now(), unsaid, ignored)
-	require.Equal(t, delivery.EnvironmentBusy, delivery.TypeOf(err))
-	require.Zero(t, p.count("SwapEnvironmentCNAMEs"))
+	inBubble(t, func(t *testing.T) {
+		p := pairOfShop(true)
+		p.named("shop-production-green").Status = types.EnvironmentStatusUpdating
+		s := Swap{From: p.see("shop-production"), To: p.see("shop-production-green")}
+		_, err := p.client().Swap(limited(t), s, false, time.Now(), unsaid, ignored)
+		require.Equal(t, delivery.EnvironmentBusy, delivery.TypeOf(err))
+		require.Zero(t, p.count("SwapEnvironmentCNAMEs"))
+	})
 }
 
 func TestAnAbortThatAnnouncingTellsOfKeepsTheSwapFromBeingSent(t *testing.T) {
-	p := pairOfShop(true)
-	ctx, cancel := context.WithCancel(t.Context())
-	_, err := p.client().Swap(ctx, Swap{From: p.see("shop-production"), To: p.see("shop-production-green")}, false, inTime(), cancel, ignored)
-	require.ErrorIs(t, err, context.Canceled)
-	require.Zero(t, p.count("SwapEnvironmentCNAMEs"))
+	inBubble(t, func(t *testing.T) {
+		p := pairOfShop(true)
+		ctx, cancel := context.WithCancel(t.Context())
+		_, err := p.client().Swap(ctx, Swap{From: p.see("shop-production"), To: p.see("shop-production-green")}, false, inTime(), cancel, ignored)
+		require.ErrorIs(t, err, context.Canceled)
+		require.Zero(t, p.count("SwapEnvironmentCNAMEs"))
+	})
 }
 
 func retirement(id string) Retirement {
@@ -286,15 +298,17 @@ func TestAnEnvironmentIsEndedOnceWhateverAnswersAreLost(t *testing.T) {
 }
 
 func TestAnEndIsToldWhenItShows(t *testing.T) {
-	p := pairOfShop(true)
-	p.lag = 3
-	ended, err := p.retire(t, retirement("e-2"))
-	require.NoError(t, err)
-	require.True(t, ended)
-	now, err := p.client().lookAt(t.Context(), Pair{Old: p.see("shop-production"), New: p.see("shop-production-green")})
-	require.NoError(t, err)
-	require.True(t, ending(now.New), "whoever looks next does not find it standing: it is %s", now.New.Status)
-	require.Equal(t, 1, p.count("TerminateEnvironment"))
+	inBubble(t, func(t *testing.T) {
+		p := pairOfShop(true)
+		p.lag = 3
+		ended, err := p.retire(t, retirement("e-2"))
+		require.NoError(t, err)
+		require.True(t, ended)
+		now, err := p.client().lookAt(t.Context(), Pair{Old: p.see("shop-production"), New: p.see("shop-production-green")})
+		require.NoError(t, err)
+		require.True(t, ending(now.New), "whoever looks next does not find it standing: it is %s", now.New.Status)
+		require.Equal(t, 1, p.count("TerminateEnvironment"))
+	})
 }
 
 func TestOnlyOursIsEnded(t *testing.T) {
@@ -341,14 +355,16 @@ func TestAnAbortWhileTheLastUsersLeaveKeepsTheEnvironment(t *testing.T) {
 }
 
 func TestAnAbortInTheMomentInWhichTheEndIsSentLeavesNothingOpen(t *testing.T) {
-	p := pairOfShop(true)
-	ctx, cancel := context.WithCancel(t.Context())
-	p.ending = func(sending context.Context) {
-		cancel()
-		require.NoError(t, sending.Err())
-	}
-	ended, err := p.client().Retire(ctx, retirement("e-2"), false, inTime(), unsaid, ignored)
-	require.NoError(t, err)
-	require.True(t, ended)
-	require.Equal(t, 1, p.count("DeleteConfigurationTemplate"))
+	inBubble(t, func(t *testing.T) {
+		p := pairOfShop(true)
+		ctx, cancel := context.WithCancel(t.Context())
+		p.ending = func(sending context.Context) {
+			cancel()
+			require.NoError(t, sending.Err())
+		}
+		ended, err := p.client().Retire(ctx, retirement("e-2"), false, inTime(), unsaid, ignored)
+		require.NoError(t, err)
+		require.True(t, ended)
+		require.Equal(t, 1, p.count("DeleteConfigurationTemplate"))
+	})
 }

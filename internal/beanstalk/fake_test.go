@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -300,9 +301,25 @@ func reported(instances []delivery.Instance) []types.SingleInstanceHealth {
 	return list
 }
 
+// inBubble runs a test on a clock of its own, which goes on when all that the test began waits: a look is never made
+// twice because the machine is busy, nor missed.
+func inBubble(t *testing.T, test func(t *testing.T)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		defer time.Sleep(2 * time.Minute) // watchers go to rest
+		test(t)
+	})
+}
+
+// runInBubble is a part of a test that runs on a clock of its own.
+func runInBubble(t *testing.T, name string, test func(t *testing.T)) {
+	t.Helper()
+	t.Run(name, func(t *testing.T) { inBubble(t, test) })
+}
+
 // limited is a context for waits that must end: a test that hangs fails here, with its name.
 func limited(t *testing.T) context.Context {
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }

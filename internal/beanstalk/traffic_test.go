@@ -69,20 +69,22 @@ func TestSharesOfStatusCodesAreRead(t *testing.T) {
 }
 
 func TestAnEnvironmentWhoseRequestsExceedTheLimitsIsNotHealthy(t *testing.T) {
-	api := &fakeAPI{}
-	api.script(with(onV1(), well, changed))
-	answer := api.health
-	api.health = func(ctx context.Context) (*elasticbeanstalk.DescribeEnvironmentHealthOutput, error) {
-		out, err := answer(ctx)
-		out.ApplicationMetrics = measured(200, 50, 0)
-		return out, err
-	}
-	wait := toV2(time.Now().Add(time.Hour))
-	wait.Health.Requests = &delivery.Requests{Errors: percent(1), Least: 20}
-	proof, err := NewFromAPI(api, quick).AwaitHealth(limited(t), wait, ignored)
-	require.NoError(t, err)
-	assert.Equal(t, delivery.VerdictUnhealthy, proof.Verdict)
-	assert.Contains(t, proof.Reason, "25.0 % of 200 requests failed")
+	inBubble(t, func(t *testing.T) {
+		api := &fakeAPI{}
+		api.script(with(onV1(), well, changed))
+		answer := api.health
+		api.health = func(ctx context.Context) (*elasticbeanstalk.DescribeEnvironmentHealthOutput, error) {
+			out, err := answer(ctx)
+			out.ApplicationMetrics = measured(200, 50, 0)
+			return out, err
+		}
+		wait := toV2(time.Now().Add(time.Hour))
+		wait.Health.Requests = &delivery.Requests{Errors: percent(1), Least: 20}
+		proof, err := NewFromAPI(api, quick).AwaitHealth(limited(t), wait, ignored)
+		require.NoError(t, err)
+		assert.Equal(t, delivery.VerdictUnhealthy, proof.Verdict)
+		assert.Contains(t, proof.Reason, "25.0 % of 200 requests failed")
+	})
 }
 
 // sampled is one sample of two old and two new instances.
@@ -143,30 +145,32 @@ func TestAVersionIsWorseWhenSamplesInARowSaySo(t *testing.T) {
 }
 
 func TestAVersionThatDoesWorseWhileBothServeIsGivenUpDuringTheUpdate(t *testing.T) {
-	api := &fakeAPI{}
-	api.script(with(onV1(), updating, changed, running("v1", "v2")))
-	answer, sample := api.instances, 0
-	api.instances = func(ctx context.Context, token string) (*elasticbeanstalk.DescribeInstancesHealthOutput, error) {
-		out, err := answer(ctx, token)
-		sample++
-		out.RefreshedAt = aws.Time(monday.Add(time.Duration(sample) * time.Second))
-		out.InstanceHealthList[0].ApplicationMetrics = measured(90, 0, time.Millisecond)
-		out.InstanceHealthList[1].ApplicationMetrics = measured(30, 15, time.Millisecond)
-		return out, err
-	}
-	wait := toV2(time.Now().Add(time.Hour))
-	wait.Health.Compare = &delivery.Comparison{Errors: percent(1), Least: 20}
-	proof, err := NewFromAPI(api, quick).AwaitHealth(limited(t), wait, ignored)
-	require.NoError(t, err)
-	assert.Equal(t, delivery.VerdictWorse, proof.Verdict)
-	assert.Contains(t, proof.Reason, "shop-production does worse on v2: 50.0 % of its requests failed")
-	assert.Equal(t, worseSamples, api.count("DescribeInstancesHealth"))
-	assert.Zero(t, api.count("RequestEnvironmentInfo"), "users wait for the end of it")
+	inBubble(t, func(t *testing.T) {
+		api := &fakeAPI{}
+		api.script(with(onV1(), updating, changed, running("v1", "v2")))
+		answer, sample := api.instances, 0
+		api.instances = func(ctx context.Context, token string) (*elasticbeanstalk.DescribeInstancesHealthOutput, error) {
+			out, err := answer(ctx, token)
+			sample++
+			out.RefreshedAt = aws.Time(monday.Add(time.Duration(sample) * time.Second))
+			out.InstanceHealthList[0].ApplicationMetrics = measured(90, 0, time.Millisecond)
+			out.InstanceHealthList[1].ApplicationMetrics = measured(30, 15, time.Millisecond)
+			return out, err
+		}
+		wait := toV2(time.Now().Add(time.Hour))
+		wait.Health.Compare = &delivery.Comparison{Errors: percent(1), Least: 20}
+		proof, err := NewFromAPI(api, quick).AwaitHealth(limited(t), wait, ignored)
+		require.NoError(t, err)
+		assert.Equal(t, delivery.VerdictWorse, proof.Verdict)
+		assert.Contains(t, proof.Reason, "shop-production does worse on v2: 50.0 % of its requests failed")
+		assert.Equal(t, worseSamples, api.count("DescribeInstancesHealth"))
+		assert.Zero(t, api.count("RequestEnvironmentInfo"), "users wait for the end of it")
 
-	wait.Health.Compare = nil
-	wait.Deadline = soon()
-	proof, err = NewFromAPI(api, quick).AwaitHealth(limited(t), wait, ignored)
-	require.NoError(t, err)
-	assert.Equal(t, delivery.VerdictLate, proof.Verdict, "nobody asked for a comparison")
-	assert.Equal(t, worseSamples, api.count("DescribeInstancesHealth"), "nor for the calls that it costs")
+		wait.Health.Compare = nil
+		wait.Deadline = soon()
+		proof, err = NewFromAPI(api, quick).AwaitHealth(limited(t), wait, ignored)
+		require.NoError(t, err)
+		assert.Equal(t, delivery.VerdictLate, proof.Verdict, "nobody asked for a comparison")
+		assert.Equal(t, worseSamples, api.count("DescribeInstancesHealth"), "nor for the calls that it costs")
+	})
 }

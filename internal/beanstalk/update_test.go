@@ -129,7 +129,7 @@ func TestStartUpdate(t *testing.T) {
 		},
 	}
 	for _, test := range cases {
-		t.Run(test.name, func(t *testing.T) {
+		runInBubble(t, test.name, func(t *testing.T) {
 			api := &fakeAPI{}
 			api.script(test.looks...)
 			announced := 0
@@ -153,44 +153,50 @@ func TestStartUpdate(t *testing.T) {
 }
 
 func TestAnUpdateWhoseAnswerWasLostIsAdoptedByTheNextAttempt(t *testing.T) {
-	api := &fakeAPI{}
-	api.script(onV1())
-	api.update = func(context.Context, *elasticbeanstalk.UpdateEnvironmentInput) error {
-		api.then(with(onV1(), status("Updating"), changed)) // it was accepted all the same
-		return errLost
-	}
-	client := NewFromAPI(api, quick)
-	sent := false
-	announce := func() { sent = true }
-	_, err := client.StartUpdate(limited(t), onV1(), "v2", sent, announce)
-	require.Equal(t, delivery.Unavailable, delivery.TypeOf(err))
+	inBubble(t, func(t *testing.T) {
+		api := &fakeAPI{}
+		api.script(onV1())
+		api.update = func(context.Context, *elasticbeanstalk.UpdateEnvironmentInput) error {
+			api.then(with(onV1(), status("Updating"), changed)) // it was accepted all the same
+			return errLost
+		}
+		client := NewFromAPI(api, quick)
+		sent := false
+		announce := func() { sent = true }
+		_, err := client.StartUpdate(limited(t), onV1(), "v2", sent, announce)
+		require.Equal(t, delivery.Unavailable, delivery.TypeOf(err))
 
-	started, err := client.StartUpdate(limited(t), onV1(), "v2", sent, announce)
-	require.NoError(t, err)
-	assert.True(t, started.Adopted)
-	assert.Equal(t, 1, api.count("UpdateEnvironment"))
+		started, err := client.StartUpdate(limited(t), onV1(), "v2", sent, announce)
+		require.NoError(t, err)
+		assert.True(t, started.Adopted)
+		assert.Equal(t, 1, api.count("UpdateEnvironment"))
+	})
 }
 
 func TestAnAbortThatArrivesWhileTheUpdateIsAnnouncedKeepsItFromBeingSent(t *testing.T) {
-	api := &fakeAPI{}
-	api.script(onV1())
-	ctx, cancel := context.WithCancel(limited(t))
-	_, err := NewFromAPI(api, quick).StartUpdate(ctx, onV1(), "v2", false, cancel)
-	require.ErrorIs(t, err, context.Canceled)
-	assert.Zero(t, api.count("UpdateEnvironment"))
+	inBubble(t, func(t *testing.T) {
+		api := &fakeAPI{}
+		api.script(onV1())
+		ctx, cancel := context.WithCancel(limited(t))
+		_, err := NewFromAPI(api, quick).StartUpdate(ctx, onV1(), "v2", false, cancel)
+		require.ErrorIs(t, err, context.Canceled)
+		assert.Zero(t, api.count("UpdateEnvironment"))
+	})
 }
 
 func TestAnAbortDuringTheSecondLookIsAnAbort(t *testing.T) {
-	api := &fakeAPI{}
-	ctx, cancel := context.WithCancel(limited(t))
-	api.environments = func(context.Context, []string) ([]types.EnvironmentDescription, error) {
-		cancel()
-		return described(onV1()), nil
-	}
-	_, err := NewFromAPI(api, quick).StartUpdate(ctx, onV1(), "v2", true, func() {})
-	require.ErrorIs(t, err, context.Canceled)
-	assert.Empty(t, delivery.TypeOf(err), "an abort is no fault of the platform")
-	assert.Zero(t, api.count("UpdateEnvironment"))
+	inBubble(t, func(t *testing.T) {
+		api := &fakeAPI{}
+		ctx, cancel := context.WithCancel(limited(t))
+		api.environments = func(context.Context, []string) ([]types.EnvironmentDescription, error) {
+			cancel()
+			return described(onV1()), nil
+		}
+		_, err := NewFromAPI(api, quick).StartUpdate(ctx, onV1(), "v2", true, func() {})
+		require.ErrorIs(t, err, context.Canceled)
+		assert.Empty(t, delivery.TypeOf(err), "an abort is no fault of the platform")
+		assert.Zero(t, api.count("UpdateEnvironment"))
+	})
 }
 
 // The SDK repeats calls by itself unless it is told not to, and would send an update whose answer was lost again.

@@ -88,7 +88,7 @@ func TestRegister(t *testing.T) {
 		},
 	}
 	for _, test := range cases {
-		t.Run(test.name, func(t *testing.T) {
+		runInBubble(t, test.name, func(t *testing.T) {
 			api := &fakeAPI{versions: answers(test.found...)}
 			api.createVersion = func(in *elasticbeanstalk.CreateApplicationVersionInput) error {
 				assert.Equal(t, "shop", aws.ToString(in.ApplicationName))

@@ -35,7 +35,7 @@ func toV2(deadline time.Time) HealthWait {
 
 func TestAwaitReady(t *testing.T) {
 	updating := with(onV1(), status("Updating"))
-	t.Run("an environment that is Ready is not waited for", func(t *testing.T) {
+	runInBubble(t, "an environment that is Ready is not waited for", func(t *testing.T) {
 		api := &fakeAPI{}
 		api.script(onV1())
 		observed, err := NewFromAPI(api, quick).AwaitReady(limited(t), "shop", "shop-production", soon(), ignored)
@@ -43,14 +43,14 @@ func TestAwaitReady(t *testing.T) {
 		assert.Equal(t, onV1(), observed)
 		assert.Equal(t, 1, api.count("DescribeEnvironments"))
 	})
-	t.Run("somebody else's update is waited out", func(t *testing.T) {
+	runInBubble(t, "somebody else's update is waited out", func(t *testing.T) {
 		api := &fakeAPI{}
 		api.script(updating, updating, updating, with(onV1(), label("v7")))
 		observed, err := NewFromAPI(api, quick).AwaitReady(limited(t), "shop", "shop-production", time.Now().Add(5*time.Second), ignored)
 		require.NoError(t, err)
 		assert.Equal(t, "v7", observed.VersionLabel)
 	})
-	t.Run("an update that outlasts the patience ends the waiting for good", func(t *testing.T) {
+	runInBubble(t, "an update that outlasts the patience ends the waiting for good", func(t *testing.T) {
 		api := &fakeAPI{}
 		api.script(updating)
 		_, err := NewFromAPI(api, quick).AwaitReady(limited(t), "shop", "shop-production", soon(), ignored)
@@ -60,26 +60,26 @@ func TestAwaitReady(t *testing.T) {
 		assert.False(t, busy.Retryable(), "the time for it is over")
 		assert.Contains(t, busy.Message, "still Updating")
 	})
-	t.Run("an environment that became Ready at the last moment is Ready", func(t *testing.T) {
+	runInBubble(t, "an environment that became Ready at the last moment is Ready", func(t *testing.T) {
 		api := &fakeAPI{}
 		api.script(onV1())
 		_, err := NewFromAPI(api, quick).AwaitReady(limited(t), "shop", "shop-production", late(), ignored)
 		require.NoError(t, err)
 	})
-	t.Run("an environment that does not exist is not waited for", func(t *testing.T) {
+	runInBubble(t, "an environment that does not exist is not waited for", func(t *testing.T) {
 		api := &fakeAPI{}
 		api.script(onV1())
 		_, err := NewFromAPI(api, quick).AwaitReady(limited(t), "shop", "shop-prod", soon(), ignored)
 		assert.Equal(t, delivery.EnvironmentNotFound, delivery.TypeOf(err))
 	})
-	t.Run("an abort ends the waiting", func(t *testing.T) {
+	runInBubble(t, "an abort ends the waiting", func(t *testing.T) {
 		api := &fakeAPI{}
 		api.script(updating)
 		ctx, cancel := context.WithCancel(limited(t))
 		_, err := NewFromAPI(api, quick).AwaitReady(ctx, "shop", "shop-production", time.Now().Add(time.Hour), func(Progress) { cancel() })
 		require.ErrorIs(t, err, context.Canceled)
 	})
-	t.Run("trouble with the platform is waited out, and shown", func(t *testing.T) {
+	runInBubble(t, "trouble with the platform is waited out, and shown", func(t *testing.T) {
 		api := &fakeAPI{}
 		var calls atomic.Int32
 		api.environments = func(context.Context, []string) ([]types.EnvironmentDescription, error) {
@@ -98,7 +98,7 @@ func TestAwaitReady(t *testing.T) {
 		require.NotEmpty(t, trouble)
 		assert.Contains(t, trouble[0], "Rate exceeded")
 	})
-	t.Run("trouble that lasts ends the attempt, so that another worker may try", func(t *testing.T) {
+	runInBubble(t, "trouble that lasts ends the attempt, so that another worker may try", func(t *testing.T) {
 		api := &fakeAPI{environments: func(context.Context, []string) ([]types.EnvironmentDescription, error) { return nil, errLost }}
 		_, err := NewFromAPI(api, quick).AwaitReady(limited(t), "shop", "shop-production", time.Now().Add(time.Hour), ignored)
 		var typed *delivery.Error
@@ -106,7 +106,7 @@ func TestAwaitReady(t *testing.T) {
 		assert.Equal(t, delivery.Unavailable, typed.Type)
 		assert.True(t, typed.Retryable())
 	})
-	t.Run("missing rights end the attempt at once", func(t *testing.T) {
+	runInBubble(t, "missing rights end the attempt at once", func(t *testing.T) {
 		api := &fakeAPI{}
 		_, err := NewFromAPI(api, quick).AwaitReady(limited(t), "shop", "shop-production", time.Now().Add(time.Hour), ignored)
 		assert.Equal(t, delivery.AccessDenied, delivery.TypeOf(err))
@@ -133,7 +133,7 @@ func TestAwaitHealth(t *testing.T) {
 		{"a terminated environment is a failure", []delivery.Observation{updating, with(onV1(), status("Terminating"))}, hour, delivery.VerdictNotUpdated, "terminated"},
 	}
 	for _, test := range cases {
-		t.Run(test.name, func(t *testing.T) {
+		runInBubble(t, test.name, func(t *testing.T) {
 			api := &fakeAPI{}
 			api.script(test.looks...)
 			proof, err := NewFromAPI(api, quick).AwaitHealth(limited(t), toV2(test.deadline()), ignored)
@@ -147,99 +147,111 @@ func TestAwaitHealth(t *testing.T) {
 }
 
 func TestAnEnvironmentThatVanishesWhileItIsWaitedForIsNotWaitedForFurther(t *testing.T) {
-	api := &fakeAPI{}
-	api.script(with(onV1(), status("Updating")), with(onV1(), status("Terminated")))
-	_, err := NewFromAPI(api, quick).AwaitHealth(limited(t), toV2(time.Now().Add(time.Hour)), ignored)
-	assert.Equal(t, delivery.EnvironmentNotFound, delivery.TypeOf(err))
+	inBubble(t, func(t *testing.T) {
+		api := &fakeAPI{}
+		api.script(with(onV1(), status("Updating")), with(onV1(), status("Terminated")))
+		_, err := NewFromAPI(api, quick).AwaitHealth(limited(t), toV2(time.Now().Add(time.Hour)), ignored)
+		assert.Equal(t, delivery.EnvironmentNotFound, delivery.TypeOf(err))
+	})
 }
 
 func TestAHealthReportThatFailsForAMomentDoesNotEndTheWait(t *testing.T) {
-	api := &fakeAPI{}
-	api.script(with(onV1(), well, changed))
-	answer := api.health
-	var calls atomic.Int32
-	api.health = func(ctx context.Context) (*elasticbeanstalk.DescribeEnvironmentHealthOutput, error) {
-		if calls.Add(1) == 2 {
-			return nil, errThrottled
+	inBubble(t, func(t *testing.T) {
+		api := &fakeAPI{}
+		api.script(with(onV1(), well, changed))
+		answer := api.health
+		var calls atomic.Int32
+		api.health = func(ctx context.Context) (*elasticbeanstalk.DescribeEnvironmentHealthOutput, error) {
+			if calls.Add(1) == 2 {
+				return nil, errThrottled
+			}
+			return answer(ctx)
 		}
-		return answer(ctx)
-	}
-	proof, err := NewFromAPI(api, quick).AwaitHealth(limited(t), toV2(time.Now().Add(time.Hour)), ignored)
-	require.NoError(t, err)
-	assert.Equal(t, delivery.VerdictHealthy, proof.Verdict)
+		proof, err := NewFromAPI(api, quick).AwaitHealth(limited(t), toV2(time.Now().Add(time.Hour)), ignored)
+		require.NoError(t, err)
+		assert.Equal(t, delivery.VerdictHealthy, proof.Verdict)
+	})
 }
 
 func TestBasicHealthReportingIsExplained(t *testing.T) {
-	api := &fakeAPI{}
-	api.script(with(onV1(), well, changed))
-	api.health = func(context.Context) (*elasticbeanstalk.DescribeEnvironmentHealthOutput, error) {
-		return nil, refused("InvalidRequestException", "DescribeEnvironmentHealth is not supported.")
-	}
-	_, err := NewFromAPI(api, quick).AwaitHealth(limited(t), toV2(time.Now().Add(time.Hour)), ignored)
-	assert.Equal(t, delivery.InvalidInput, delivery.TypeOf(err))
-	assert.ErrorContains(t, err, "set SystemType in aws:elasticbeanstalk:healthreporting:system to enhanced")
+	inBubble(t, func(t *testing.T) {
+		api := &fakeAPI{}
+		api.script(with(onV1(), well, changed))
+		api.health = func(context.Context) (*elasticbeanstalk.DescribeEnvironmentHealthOutput, error) {
+			return nil, refused("InvalidRequestException", "DescribeEnvironmentHealth is not supported.")
+		}
+		_, err := NewFromAPI(api, quick).AwaitHealth(limited(t), toV2(time.Now().Add(time.Hour)), ignored)
+		assert.Equal(t, delivery.InvalidInput, delivery.TypeOf(err))
+		assert.ErrorContains(t, err, "set SystemType in aws:elasticbeanstalk:healthreporting:system to enhanced")
+	})
 }
 
 func TestWhatAWaitSeesIsTold(t *testing.T) {
-	api := &fakeAPI{}
-	api.script(with(onV1(), status("Updating"), changed), with(onV1(), well, changed))
-	api.events = func(*elasticbeanstalk.DescribeEventsInput) ([]types.EventDescription, error) {
-		return []types.EventDescription{{Message: aws.String("Environment update is starting.")}}, nil
-	}
-	var told []Progress
-	_, err := NewFromAPI(api, quick).AwaitHealth(limited(t), toV2(time.Now().Add(time.Hour)), func(p Progress) { told = append(told, p) })
-	require.NoError(t, err)
-	require.NotEmpty(t, told)
-	assert.Equal(t, Progress{Environment: "shop-production", Status: "Updating", Health: "Ok", Version: "v1", Event: "Environment update is starting."}, told[0])
-	last := told[len(told)-1]
-	assert.Equal(t, "Ready", last.Status)
-	assert.Equal(t, 2, last.Instances)
+	inBubble(t, func(t *testing.T) {
+		api := &fakeAPI{}
+		api.script(with(onV1(), status("Updating"), changed), with(onV1(), well, changed))
+		api.events = func(*elasticbeanstalk.DescribeEventsInput) ([]types.EventDescription, error) {
+			return []types.EventDescription{{Message: aws.String("Environment update is starting.")}}, nil
+		}
+		var told []Progress
+		_, err := NewFromAPI(api, quick).AwaitHealth(limited(t), toV2(time.Now().Add(time.Hour)), func(p Progress) { told = append(told, p) })
+		require.NoError(t, err)
+		require.NotEmpty(t, told)
+		assert.Equal(t, Progress{Environment: "shop-production", Status: "Updating", Health: "Ok", Version: "v1", Event: "Environment update is starting."}, told[0])
+		last := told[len(told)-1]
+		assert.Equal(t, "Ready", last.Status)
+		assert.Equal(t, 2, last.Instances)
+	})
 }
 
 func TestAFailureComesWithWhatThePlatformSaidOfIt(t *testing.T) {
-	api := &fakeAPI{}
-	ill := with(onV1(), changed, label("v2"), health("Severe"), func(o *delivery.Observation) { o.Causes = []string{"100 % of the requests fail with HTTP 5xx."} })
-	ill.Instances = []delivery.Instance{{ID: "i-9", HealthStatus: "Severe", VersionLabel: "v2", Deployment: "Deployed", Causes: []string{"ELB health is failing."}}}
-	api.script(ill)
-	api.events = func(in *elasticbeanstalk.DescribeEventsInput) ([]types.EventDescription, error) {
-		if in.EndTime != nil {
-			return nil, nil // the update before this one
-		}
-		assert.Equal(t, monday, aws.ToTime(in.StartTime), "on the platform's clock")
-		said := func(minute int, severity types.EventSeverity, request, message string) types.EventDescription {
-			return types.EventDescription{
-				EventDate: aws.Time(monday.Add(time.Duration(minute) * time.Minute)), Severity: severity, RequestId: aws.String(request), Message: aws.String(message),
+	inBubble(t, func(t *testing.T) {
+		api := &fakeAPI{}
+		ill := with(onV1(), changed, label("v2"), health("Severe"), func(o *delivery.Observation) { o.Causes = []string{"100 % of the requests fail with HTTP 5xx."} })
+		ill.Instances = []delivery.Instance{{ID: "i-9", HealthStatus: "Severe", VersionLabel: "v2", Deployment: "Deployed", Causes: []string{"ELB health is failing."}}}
+		api.script(ill)
+		api.events = func(in *elasticbeanstalk.DescribeEventsInput) ([]types.EventDescription, error) {
+			if in.EndTime != nil {
+				return nil, nil // the update before this one
 			}
+			assert.Equal(t, monday, aws.ToTime(in.StartTime), "on the platform's clock")
+			said := func(minute int, severity types.EventSeverity, request, message string) types.EventDescription {
+				return types.EventDescription{
+					EventDate: aws.Time(monday.Add(time.Duration(minute) * time.Minute)), Severity: severity, RequestId: aws.String(request), Message: aws.String(message),
+				}
+			}
+			return []types.EventDescription{ // newest first
+				said(64, types.EventSeverityWarn, "", "Environment health has transitioned from Ok to Severe."),
+				said(63, types.EventSeverityError, "r-1", "Instance deployment failed."),
+				said(60, types.EventSeverityInfo, "r-1", "Environment update is starting."),
+				said(2, types.EventSeverityWarn, "r-0", "A warning of the update before."),
+			}, nil
 		}
-		return []types.EventDescription{ // newest first
-			said(64, types.EventSeverityWarn, "", "Environment health has transitioned from Ok to Severe."),
-			said(63, types.EventSeverityError, "r-1", "Instance deployment failed."),
-			said(60, types.EventSeverityInfo, "r-1", "Environment update is starting."),
-			said(2, types.EventSeverityWarn, "r-0", "A warning of the update before."),
-		}, nil
-	}
-	proof, err := NewFromAPI(api, quick).AwaitHealth(limited(t), toV2(time.Now().Add(time.Hour)), ignored)
-	require.NoError(t, err)
-	assert.Equal(t, []string{
-		"10:03:00 ERROR Instance deployment failed.",
-		"10:04:00 WARN Environment health has transitioned from Ok to Severe.",
-		"Severe: 100 % of the requests fail with HTTP 5xx.",
-		"i-9 Severe: ELB health is failing.",
-		"the instances' logs could not be read: asking for the instances' logs: InsufficientPrivilegesException: RequestEnvironmentInfo is not part of this test",
-	}, proof.Evidence)
+		proof, err := NewFromAPI(api, quick).AwaitHealth(limited(t), toV2(time.Now().Add(time.Hour)), ignored)
+		require.NoError(t, err)
+		assert.Equal(t, []string{
+			"10:03:00 ERROR Instance deployment failed.",
+			"10:04:00 WARN Environment health has transitioned from Ok to Severe.",
+			"Severe: 100 % of the requests fail with HTTP 5xx.",
+			"i-9 Severe: ELB health is failing.",
+			"the instances' logs could not be read: asking for the instances' logs: InsufficientPrivilegesException: RequestEnvironmentInfo is not part of this test",
+		}, proof.Evidence)
+	})
 }
 
 func TestAFailureIsNoLessOneWhenItsEventsCannotBeRead(t *testing.T) {
-	api := &fakeAPI{}
-	api.script(with(onV1(), changed))
-	api.events = func(*elasticbeanstalk.DescribeEventsInput) ([]types.EventDescription, error) {
-		return nil, errThrottled
-	}
-	proof, err := NewFromAPI(api, quick).AwaitHealth(limited(t), toV2(time.Now().Add(time.Hour)), ignored)
-	require.NoError(t, err)
-	assert.Equal(t, delivery.VerdictNotUpdated, proof.Verdict)
-	require.Len(t, proof.Evidence, 1)
-	assert.Contains(t, proof.Evidence[0], "the events could not be read")
+	inBubble(t, func(t *testing.T) {
+		api := &fakeAPI{}
+		api.script(with(onV1(), changed))
+		api.events = func(*elasticbeanstalk.DescribeEventsInput) ([]types.EventDescription, error) {
+			return nil, errThrottled
+		}
+		proof, err := NewFromAPI(api, quick).AwaitHealth(limited(t), toV2(time.Now().Add(time.Hour)), ignored)
+		require.NoError(t, err)
+		assert.Equal(t, delivery.VerdictNotUpdated, proof.Verdict)
+		require.Len(t, proof.Evidence, 1)
+		assert.Contains(t, proof.Evidence[0], "the events could not be read")
+	})
 }
 
 func TestEvidenceIsBounded(t *testing.T) {
@@ -277,7 +289,7 @@ func TestSettle(t *testing.T) {
 	hour := func() time.Time { return time.Now().Add(time.Hour) }
 	accepted := func(*elasticbeanstalk.AbortEnvironmentUpdateInput) error { return nil }
 
-	t.Run("an update under way is aborted once, and its end waited for", func(t *testing.T) {
+	runInBubble(t, "an update under way is aborted once, and its end waited for", func(t *testing.T) {
 		api := &fakeAPI{abort: accepted}
 		api.script(updating, updating, updating, aborting, aborting, with(onV1(), changed))
 		settled, err := NewFromAPI(api, quick).Settle(limited(t), onV1(), true, hour(), ignored)
@@ -285,7 +297,7 @@ func TestSettle(t *testing.T) {
 		assert.Equal(t, "v1", settled.VersionLabel)
 		assert.Equal(t, 1, api.count("AbortEnvironmentUpdate"))
 	})
-	t.Run("an update that cannot be aborted any more is waited for", func(t *testing.T) {
+	runInBubble(t, "an update that cannot be aborted any more is waited for", func(t *testing.T) {
 		api := &fakeAPI{abort: func(*elasticbeanstalk.AbortEnvironmentUpdateInput) error {
 			return refused("InvalidParameterValue", "Environment named shop-production is in an invalid state for this operation. Must be pending deployment.")
 		}}
@@ -295,21 +307,21 @@ func TestSettle(t *testing.T) {
 		assert.Equal(t, "v2", settled.VersionLabel)
 		assert.Equal(t, 1, api.count("AbortEnvironmentUpdate"))
 	})
-	t.Run("an update that is not known to be ours is waited for, and not aborted", func(t *testing.T) {
+	runInBubble(t, "an update that is not known to be ours is waited for, and not aborted", func(t *testing.T) {
 		api := &fakeAPI{abort: accepted}
 		api.script(updating, updating, with(onV1(), well, changed))
 		_, err := NewFromAPI(api, quick).Settle(limited(t), onV1(), false, hour(), ignored)
 		require.NoError(t, err)
 		assert.Zero(t, api.count("AbortEnvironmentUpdate"))
 	})
-	t.Run("what cannot be aborted is not tried to be", func(t *testing.T) {
+	runInBubble(t, "what cannot be aborted is not tried to be", func(t *testing.T) {
 		api := &fakeAPI{abort: accepted}
 		api.script(with(onV1(), status("Updating"), changed), with(onV1(), changed))
 		_, err := NewFromAPI(api, quick).Settle(limited(t), onV1(), true, hour(), ignored)
 		require.NoError(t, err)
 		assert.Zero(t, api.count("AbortEnvironmentUpdate"))
 	})
-	t.Run("an abort that was throttled is tried again", func(t *testing.T) {
+	runInBubble(t, "an abort that was throttled is tried again", func(t *testing.T) {
 		api := &fakeAPI{}
 		var calls atomic.Int32
 		api.abort = func(*elasticbeanstalk.AbortEnvironmentUpdateInput) error {
@@ -324,14 +336,14 @@ func TestSettle(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, 2, api.count("AbortEnvironmentUpdate"))
 	})
-	t.Run("a second look finds the update that the first did not show", func(t *testing.T) {
+	runInBubble(t, "a second look finds the update that the first did not show", func(t *testing.T) {
 		api := &fakeAPI{abort: accepted}
 		api.script(onV1(), updating, aborting, with(onV1(), changed))
 		settled, err := NewFromAPI(api, quick).Settle(limited(t), onV1(), true, hour(), ignored)
 		require.NoError(t, err)
 		assert.Equal(t, monday.Add(time.Hour), settled.UpdatedAt)
 	})
-	t.Run("what the second look shows is what counts", func(t *testing.T) {
+	runInBubble(t, "what the second look shows is what counts", func(t *testing.T) {
 		api := &fakeAPI{}
 		began := time.Now()
 		done := with(onV1(), well, changed)
@@ -346,7 +358,7 @@ func TestSettle(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, "v2", settled.VersionLabel, "it must not pass for untouched")
 	})
-	t.Run("an environment that nothing happened to is settled as it is", func(t *testing.T) {
+	runInBubble(t, "an environment that nothing happened to is settled as it is", func(t *testing.T) {
 		api := &fakeAPI{}
 		api.script(with(onV1(), running("v1")))
 		settled, err := NewFromAPI(api, quick).Settle(limited(t), onV1(), true, hour(), ignored)
@@ -355,7 +367,7 @@ func TestSettle(t *testing.T) {
 		assert.GreaterOrEqual(t, api.count("DescribeEnvironments"), 2, "one look may lag behind")
 		assert.Len(t, settled.Instances, 1)
 	})
-	t.Run("an environment that does not become Ready ends the waiting for good", func(t *testing.T) {
+	runInBubble(t, "an environment that does not become Ready ends the waiting for good", func(t *testing.T) {
 		api := &fakeAPI{abort: accepted}
 		api.script(updating)
 		_, err := NewFromAPI(api, quick).Settle(limited(t), onV1(), true, soon(), ignored)
@@ -364,7 +376,7 @@ func TestSettle(t *testing.T) {
 		assert.Equal(t, delivery.EnvironmentBusy, busy.Type)
 		assert.False(t, busy.Retryable())
 	})
-	t.Run("an environment whose health cannot be read is settled still", func(t *testing.T) {
+	runInBubble(t, "an environment whose health cannot be read is settled still", func(t *testing.T) {
 		api := &fakeAPI{}
 		api.script(with(onV1(), changed))
 		api.health = nil

@@ -61,61 +61,65 @@ func receive(t *testing.T, looks <-chan look) look {
 }
 
 func TestManyWaitsCostOneCallALook(t *testing.T) {
-	p := &platform{answer: ready}
-	w := newWatcher(p.describe, quick)
-	const waits = 100
-	var all sync.WaitGroup
-	for i := range waits {
-		all.Go(func() {
-			looks, _, stop := w.watch("shop", fmt.Sprintf("shop-%d", i/2)) // two waits an environment
-			defer stop()
-			for range 5 {
-				l := receive(t, looks)
-				assert.NoError(t, l.err)
-				assert.Equal(t, fmt.Sprintf("shop-%d", i/2), l.observed.Name)
-			}
-		})
-	}
-	all.Wait()
-	past := p.past()
-	assert.Less(t, len(past), waits, "500 answers were given")
-	whole := 0
-	for _, look := range past {
-		assert.Equal(t, slices.Compact(slices.Clone(look.names)), look.names, "each environment is named once")
-		if len(look.names) == waits/2 {
-			whole++
+	inBubble(t, func(t *testing.T) {
+		p := &platform{answer: ready}
+		w := newWatcher(p.describe, quick)
+		const waits = 100
+		var all sync.WaitGroup
+		for i := range waits {
+			all.Go(func() {
+				looks, _, stop := w.watch("shop", fmt.Sprintf("shop-%d", i/2)) // two waits an environment
+				defer stop()
+				for range 5 {
+					l := receive(t, looks)
+					assert.NoError(t, l.err)
+					assert.Equal(t, fmt.Sprintf("shop-%d", i/2), l.observed.Name)
+				}
+			})
 		}
-	}
-	assert.NotZero(t, whole, "one call asks for all of them")
+		all.Wait()
+		past := p.past()
+		assert.Less(t, len(past), waits, "500 answers were given")
+		whole := 0
+		for _, look := range past {
+			assert.Equal(t, slices.Compact(slices.Clone(look.names)), look.names, "each environment is named once")
+			if len(look.names) == waits/2 {
+				whole++
+			}
+		}
+		assert.NotZero(t, whole, "one call asks for all of them")
+	})
 }
 
 func TestMoreEnvironmentsThanOneCallCanNameAreAllLookedAtByOneThatNamesNone(t *testing.T) {
-	var all []string
-	for i := range maxNames + 50 {
-		all = append(all, fmt.Sprintf("shop-%d", i))
-	}
-	p := &platform{}
-	p.answer = func(names []string) ([]delivery.Observation, error) {
-		if names == nil {
-			return ready(append(all, "somebody-elses"))
+	inBubble(t, func(t *testing.T) {
+		var all []string
+		for i := range maxNames + 50 {
+			all = append(all, fmt.Sprintf("shop-%d", i))
 		}
-		return ready(names)
-	}
-	w := newWatcher(p.describe, quick)
-	var waits []<-chan look
-	for _, name := range all {
-		looks, _, stop := w.watch("shop", name)
-		defer stop()
-		waits = append(waits, looks)
-	}
-	for i, looks := range waits {
-		l := receive(t, looks)
-		require.NoError(t, l.err)
-		assert.Equal(t, all[i], l.observed.Name)
-	}
-	calls := len(p.past())
-	require.Eventually(t, func() bool { return len(p.past()) > calls }, 5*time.Second, time.Millisecond)
-	assert.Empty(t, p.past()[calls].names, "one call, for all that there are")
+		p := &platform{}
+		p.answer = func(names []string) ([]delivery.Observation, error) {
+			if names == nil {
+				return ready(append(all, "somebody-elses"))
+			}
+			return ready(names)
+		}
+		w := newWatcher(p.describe, quick)
+		var waits []<-chan look
+		for _, name := range all {
+			looks, _, stop := w.watch("shop", name)
+			defer stop()
+			waits = append(waits, looks)
+		}
+		for i, looks := range waits {
+			l := receive(t, looks)
+			require.NoError(t, l.err)
+			assert.Equal(t, all[i], l.observed.Name)
+		}
+		calls := len(p.past())
+		require.Eventually(t, func() bool { return len(p.past()) > calls }, 5*time.Second, time.Millisecond)
+		assert.Empty(t, p.past()[calls].names, "one call, for all that there are")
+	})
 }
 
 // A thousand environments that are updated at different times always have one whose end is due.
@@ -156,124 +160,138 @@ func TestTheMoreWaitsThereAreTheFurtherApartAreTheLooks(t *testing.T) {
 }
 
 func TestTheWatcherStopsWhenNobodyWaits(t *testing.T) {
-	p := &platform{answer: ready}
-	w := newWatcher(p.describe, quick)
-	looks, _, stop := w.watch("shop", "shop-production")
-	receive(t, looks)
-	stop()
-	stopped := func() bool { w.mu.Lock(); defer w.mu.Unlock(); return !w.running }
-	require.Eventually(t, stopped, 5*time.Second, time.Millisecond)
-	calls := len(p.past())
-	time.Sleep(5 * quick.Slow)
-	assert.Len(t, p.past(), calls)
+	inBubble(t, func(t *testing.T) {
+		p := &platform{answer: ready}
+		w := newWatcher(p.describe, quick)
+		looks, _, stop := w.watch("shop", "shop-production")
+		receive(t, looks)
+		stop()
+		stopped := func() bool { w.mu.Lock(); defer w.mu.Unlock(); return !w.running }
+		require.Eventually(t, stopped, 5*time.Second, time.Millisecond)
+		calls := len(p.past())
+		time.Sleep(5 * quick.Slow)
+		assert.Len(t, p.past(), calls)
 
-	looks, _, stop = w.watch("shop", "shop-production")
-	defer stop()
-	assert.NoError(t, receive(t, looks).err, "it begins again with the next wait")
+		looks, _, stop = w.watch("shop", "shop-production")
+		defer stop()
+		assert.NoError(t, receive(t, looks).err, "it begins again with the next wait")
+	})
 }
 
 func TestLooksGetRarerWhileNothingChangesAndFrequentWhenSomethingDoes(t *testing.T) {
-	calls := 0
-	p := &platform{}
-	p.answer = func(names []string) ([]delivery.Observation, error) {
-		observed, err := ready(names)
-		if calls++; calls > 10 { // from here on, every look shows something new
-			observed[0].UpdatedAt = monday.Add(time.Duration(calls) * time.Minute)
+	inBubble(t, func(t *testing.T) {
+		calls := 0
+		p := &platform{}
+		p.answer = func(names []string) ([]delivery.Observation, error) {
+			observed, err := ready(names)
+			if calls++; calls > 10 { // from here on, every look shows something new
+				observed[0].UpdatedAt = monday.Add(time.Duration(calls) * time.Minute)
+			}
+			return observed, err
 		}
-		return observed, err
-	}
-	pace := Pace{Fast: 2 * time.Millisecond, Slow: 20 * time.Millisecond}
-	w := newWatcher(p.describe, pace)
-	_, _, stop := w.watch("shop", "shop-production")
-	require.Eventually(t, func() bool { return len(p.past()) >= 20 }, 5*time.Second, time.Millisecond)
-	stop()
-	past := p.past()
-	gap := func(i int) time.Duration { return past[i].at.Sub(past[i-1].at) }
-	assert.GreaterOrEqual(t, gap(9), pace.Slow, "nothing changed for ten looks")
-	var changing []time.Duration
-	for i := 12; i < 20; i++ {
-		changing = append(changing, gap(i))
-	}
-	assert.Less(t, slices.Min(changing), pace.Slow/2, "everything changes")
+		pace := Pace{Fast: 2 * time.Millisecond, Slow: 20 * time.Millisecond}
+		w := newWatcher(p.describe, pace)
+		_, _, stop := w.watch("shop", "shop-production")
+		require.Eventually(t, func() bool { return len(p.past()) >= 20 }, 5*time.Second, time.Millisecond)
+		stop()
+		past := p.past()
+		gap := func(i int) time.Duration { return past[i].at.Sub(past[i-1].at) }
+		assert.GreaterOrEqual(t, gap(9), pace.Slow, "nothing changed for ten looks")
+		var changing []time.Duration
+		for i := 12; i < 20; i++ {
+			changing = append(changing, gap(i))
+		}
+		assert.Less(t, slices.Min(changing), pace.Slow/2, "everything changes")
+	})
 }
 
 func TestWaitsThatBeginOneAfterTheOtherDoNotCostACallEach(t *testing.T) {
-	p := &platform{answer: func([]string) ([]delivery.Observation, error) {
-		return nil, delivery.Errorf(delivery.Throttled, "Rate exceeded")
-	}}
-	pace := Pace{Fast: 10 * time.Millisecond, Slow: 20 * time.Millisecond}
-	w := newWatcher(p.describe, pace)
-	began := time.Now()
-	for range 40 {
-		_, _, stop := w.watch("shop", "shop-production")
-		defer stop()
-		time.Sleep(time.Millisecond)
-	}
-	calls := len(p.past())
-	assert.LessOrEqual(t, calls, int(time.Since(began)/pace.Fast)+1)
+	inBubble(t, func(t *testing.T) {
+		p := &platform{answer: func([]string) ([]delivery.Observation, error) {
+			return nil, delivery.Errorf(delivery.Throttled, "Rate exceeded")
+		}}
+		pace := Pace{Fast: 10 * time.Millisecond, Slow: 20 * time.Millisecond}
+		w := newWatcher(p.describe, pace)
+		began := time.Now()
+		for range 40 {
+			_, _, stop := w.watch("shop", "shop-production")
+			defer stop()
+			time.Sleep(time.Millisecond)
+		}
+		calls := len(p.past())
+		assert.LessOrEqual(t, calls, int(time.Since(began)/pace.Fast)+1)
+	})
 }
 
 func TestOneBadEnvironmentDoesNotDisturbAnother(t *testing.T) {
-	p := &platform{answer: func(names []string) ([]delivery.Observation, error) {
-		return ready(slices.DeleteFunc(slices.Clone(names), func(name string) bool { return name == "gone" }))
-	}}
-	w := newWatcher(p.describe, quick)
-	bad, _, stopBad := w.watch("shop", "gone")
-	defer stopBad()
-	good, _, stopGood := w.watch("shop", "shop-production")
-	defer stopGood()
-	for range 3 {
-		assert.Equal(t, delivery.EnvironmentNotFound, delivery.TypeOf(receive(t, bad).err))
-		assert.NoError(t, receive(t, good).err)
-	}
+	inBubble(t, func(t *testing.T) {
+		p := &platform{answer: func(names []string) ([]delivery.Observation, error) {
+			return ready(slices.DeleteFunc(slices.Clone(names), func(name string) bool { return name == "gone" }))
+		}}
+		w := newWatcher(p.describe, quick)
+		bad, _, stopBad := w.watch("shop", "gone")
+		defer stopBad()
+		good, _, stopGood := w.watch("shop", "shop-production")
+		defer stopGood()
+		for range 3 {
+			assert.Equal(t, delivery.EnvironmentNotFound, delivery.TypeOf(receive(t, bad).err))
+			assert.NoError(t, receive(t, good).err)
+		}
+	})
 }
 
 func TestAnEnvironmentOfAnotherApplicationIsNotTaken(t *testing.T) {
-	p := &platform{answer: ready}
-	w := newWatcher(p.describe, quick)
-	looks, _, stop := w.watch("blog", "shop-production")
-	defer stop()
-	assert.Equal(t, delivery.EnvironmentNotFound, delivery.TypeOf(receive(t, looks).err))
+	inBubble(t, func(t *testing.T) {
+		p := &platform{answer: ready}
+		w := newWatcher(p.describe, quick)
+		looks, _, stop := w.watch("blog", "shop-production")
+		defer stop()
+		assert.Equal(t, delivery.EnvironmentNotFound, delivery.TypeOf(receive(t, looks).err))
+	})
 }
 
 func TestAnErrorIsToldToEveryWaitAndIsOverWhenThePlatformAnswersAgain(t *testing.T) {
-	var mu sync.Mutex
-	broken := true
-	p := &platform{answer: func(names []string) ([]delivery.Observation, error) {
+	inBubble(t, func(t *testing.T) {
+		var mu sync.Mutex
+		broken := true
+		p := &platform{answer: func(names []string) ([]delivery.Observation, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			if broken {
+				return nil, delivery.Errorf(delivery.Unavailable, "connection refused")
+			}
+			return ready(names)
+		}}
+		w := newWatcher(p.describe, quick)
+		first, _, stopFirst := w.watch("shop", "shop-staging")
+		defer stopFirst()
+		second, _, stopSecond := w.watch("shop", "shop-production")
+		defer stopSecond()
+		assert.Equal(t, delivery.Unavailable, delivery.TypeOf(receive(t, first).err))
+		assert.Equal(t, delivery.Unavailable, delivery.TypeOf(receive(t, second).err))
 		mu.Lock()
-		defer mu.Unlock()
-		if broken {
-			return nil, delivery.Errorf(delivery.Unavailable, "connection refused")
+		broken = false
+		mu.Unlock()
+		for _, looks := range []<-chan look{first, second} {
+			assert.Eventually(t, func() bool { return receive(t, looks).err == nil }, 5*time.Second, time.Millisecond)
 		}
-		return ready(names)
-	}}
-	w := newWatcher(p.describe, quick)
-	first, _, stopFirst := w.watch("shop", "shop-staging")
-	defer stopFirst()
-	second, _, stopSecond := w.watch("shop", "shop-production")
-	defer stopSecond()
-	assert.Equal(t, delivery.Unavailable, delivery.TypeOf(receive(t, first).err))
-	assert.Equal(t, delivery.Unavailable, delivery.TypeOf(receive(t, second).err))
-	mu.Lock()
-	broken = false
-	mu.Unlock()
-	for _, looks := range []<-chan look{first, second} {
-		assert.Eventually(t, func() bool { return receive(t, looks).err == nil }, 5*time.Second, time.Millisecond)
-	}
+	})
 }
 
 func TestWhoeverIsSlowToReadGetsTheNewestLook(t *testing.T) {
-	calls := 0
-	p := &platform{}
-	p.answer = func(names []string) ([]delivery.Observation, error) {
-		observed, err := ready(names)
-		calls++
-		observed[0].VersionLabel = fmt.Sprintf("look %d", calls)
-		return observed, err
-	}
-	w := newWatcher(p.describe, quick)
-	looks, _, stop := w.watch("shop", "shop-production")
-	defer stop()
-	require.Eventually(t, func() bool { return len(p.past()) >= 5 }, 5*time.Second, time.Millisecond)
-	assert.NotContains(t, []string{"look 1", "look 2", "look 3"}, receive(t, looks).observed.VersionLabel)
+	inBubble(t, func(t *testing.T) {
+		calls := 0
+		p := &platform{}
+		p.answer = func(names []string) ([]delivery.Observation, error) {
+			observed, err := ready(names)
+			calls++
+			observed[0].VersionLabel = fmt.Sprintf("look %d", calls)
+			return observed, err
+		}
+		w := newWatcher(p.describe, quick)
+		looks, _, stop := w.watch("shop", "shop-production")
+		defer stop()
+		require.Eventually(t, func() bool { return len(p.past()) >= 5 }, 5*time.Second, time.Millisecond)
+		assert.NotContains(t, []string{"look 1", "look 2", "look 3"}, receive(t, looks).observed.VersionLabel)
+	})
 }

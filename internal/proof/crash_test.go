@@ -100,7 +100,7 @@ func (s *scene) version(kind string) delivery.Version {
 // what the environment is left, that this is so, how many updates it took, and that the queue goes on.
 func (s *scene) deploy(version delivery.Version, updates int) {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(s.t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(s.t.Context(), 10*time.Minute)
 	defer cancel()
 	good := strings.HasPrefix(version.Label, "good")
 	before := s.updates()
@@ -123,7 +123,7 @@ func (s *scene) deploy(version delivery.Version, updates int) {
 	require.Eventually(s.t, func() bool { // an answer that was lost is asked for again
 		well = s.WhyNotWell(environment, result.LeftOn)
 		return well == ""
-	}, 20*time.Second, 20*time.Millisecond, "%s; but %s", said, well)
+	}, time.Minute, 20*time.Millisecond, "%s; but %s", said, well)
 	begun := s.updates() - before
 	if result.Outcome == delivery.OutcomeTakenBack {
 		updates = 1 // the platform needed no second one
@@ -137,7 +137,7 @@ func (s *scene) updates() (count int) {
 		var err error
 		count, err = s.Updates(environment)
 		return err == nil
-	}, 20*time.Second, 20*time.Millisecond)
+	}, time.Minute, 20*time.Millisecond)
 	return count
 }
 

@@ -58,7 +58,7 @@ func TestACommandEndsWhenItsWorkerIsKilled(t *testing.T) {
 	require.NoError(t, worker.Start())
 	_, err = io.ReadFull(output, make([]byte, len("begun\n")))
 	require.NoError(t, err)
-	require.Eventually(t, func() bool { return marked(t, seconds) > 5 }, 5*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return marked(t, seconds) > 5 }, time.Minute, 5*time.Millisecond)
 
 	require.NoError(t, worker.Process.Kill())
 	_ = worker.Wait()
@@ -74,11 +74,11 @@ func TestWithoutNamespacesTheMarkFindsWhatGotAway(t *testing.T) {
 	other.Env = append(os.Environ(), markVariable+"=another")
 	require.NoError(t, other.Start())
 	defer func() { _ = other.Process.Kill(); _ = other.Wait() }()
-	require.Eventually(t, func() bool { return marked(t, seconds) >= 4 }, 5*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return marked(t, seconds) >= 4 }, time.Minute, 5*time.Millisecond)
 
 	endMarked("this-one")
 	_ = command.Wait()
-	require.Eventually(t, func() bool { return marked(t, seconds) == 1 }, 5*time.Second, 5*time.Millisecond, "all but the other command's")
+	require.Eventually(t, func() bool { return marked(t, seconds) == 1 }, time.Minute, 5*time.Millisecond, "all but the other command's")
 }
 
 func TestACommandSeesItsOwnProcessesOnly(t *testing.T) {
@@ -101,7 +101,7 @@ func TestMemoryOfAllDescendantsTogetherIsLimited(t *testing.T) {
 	group.end()
 	// No process takes much, all together do: each holds a variable of 16 MB.
 	line := "for i in 1 2 3 4 5 6 7 8; do (x=$(head -c 16000000 /dev/zero | tr '\\0' x); sleep 1) & done; wait"
-	result, output := run(t, Command{Line: line, Limits: Limits{Memory: 64 << 20}, Timeout: 20 * time.Second})
+	result, output := run(t, Command{Line: line, Limits: Limits{Memory: 64 << 20}, Timeout: time.Minute})
 	require.True(t, result.OutOfMemory, output)
 	left, err := filepath.Glob("/sys/fs/cgroup/memory/*gravity-*")
 	require.NoError(t, err)

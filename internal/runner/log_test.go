@@ -23,10 +23,10 @@ func TestALogIsWholeInItsFileAndItsEndIsSeenMeanwhile(t *testing.T) {
 	done := make(chan outcome, 1)
 	go func() {
 		// The command goes on once its output was seen.
-		result, err := Run(t.Context(), Command{Line: `printf '\033[31mbegun\033[0m\n'; while [ ! -e seen ]; do sleep 0.01; done; echo ended`, Dir: dir, Timeout: 20 * time.Second}, log)
+		result, err := Run(t.Context(), Command{Line: `printf '\033[31mbegun\033[0m\n'; while [ ! -e seen ]; do sleep 0.01; done; echo ended`, Dir: dir, Timeout: 2 * time.Minute}, log)
 		done <- outcome{result, err}
 	}()
-	require.Eventually(t, func() bool { end, _ := log.Tail(); return end == "begun\n" }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { end, _ := log.Tail(); return end == "begun\n" }, time.Minute, time.Millisecond)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "seen"), nil, 0o600))
 	ended := <-done
 	require.NoError(t, ended.err)

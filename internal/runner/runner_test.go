@@ -23,9 +23,6 @@ func run(t *testing.T, c Command) (Result, string) {
 	if c.Dir == "" {
 		c.Dir = t.TempDir()
 	}
-	if c.Grace == 0 {
-		c.Grace = 200 * time.Millisecond
-	}
 	c.Scratch = t.TempDir()
 	var output bytes.Buffer
 	result, err := Run(t.Context(), c, &output)
@@ -138,27 +135,26 @@ func marked(t *testing.T, text string) int {
 
 func requireNoneAlive(t *testing.T, seconds string) {
 	t.Helper()
-	require.Eventually(t, func() bool { return marked(t, seconds) == 0 }, 5*time.Second, 5*time.Millisecond, "descendants are alive")
+	require.Eventually(t, func() bool { return marked(t, seconds) == 0 }, time.Minute, 5*time.Millisecond, "descendants are alive")
 }
 
 func TestATimeoutEndsAllDescendants(t *testing.T) {
 	seconds := uniqueSeconds()
-	started := time.Now()
-	result, _ := run(t, Command{Line: startsDescendants(seconds) + "trap '' TERM; echo begun; while :; do sleep 0.05; done", Timeout: 300 * time.Millisecond})
+	// The timeout is what a busy machine takes to start all of them, and more.
+	result, _ := run(t, Command{Line: startsDescendants(seconds) + "trap '' TERM; echo begun; while :; do sleep 0.05; done", Timeout: 3 * time.Second, Grace: 200 * time.Millisecond})
 	require.True(t, result.TimedOut)
 	require.False(t, result.Passed())
 	require.Contains(t, result.Reason(), "timed out")
 	require.Equal(t, "begun\n", result.Tail)
-	require.Less(t, time.Since(started), 5*time.Second)
 	requireNoneAlive(t, seconds)
 }
 
 func TestWhatACommandLeavesInTheBackgroundEndsWithIt(t *testing.T) {
 	seconds := uniqueSeconds()
 	started := time.Now()
-	result, output := run(t, Command{Line: startsDescendants(seconds) + "echo done", Grace: 10 * time.Second})
+	result, output := run(t, Command{Line: startsDescendants(seconds) + "echo done", Grace: 10 * time.Minute})
 	require.True(t, result.Passed(), output)
-	require.Less(t, time.Since(started), 5*time.Second, "the background is not waited for")
+	require.Less(t, time.Since(started), 5*time.Minute, "the background is not waited for")
 	requireNoneAlive(t, seconds)
 }
 
@@ -199,7 +195,7 @@ func TestOutputIsSeenWhileTheCommandRuns(t *testing.T) {
 		// The command waits for this file: it only ends if its output was seen before its end.
 		return len(content), os.WriteFile(filepath.Join(dir, "seen"), nil, 0o600)
 	})
-	result, err := Run(t.Context(), Command{Line: "echo begun; while [ ! -e seen ]; do sleep 0.01; done", Dir: dir, Timeout: 20 * time.Second}, output)
+	result, err := Run(t.Context(), Command{Line: "echo begun; while [ ! -e seen ]; do sleep 0.01; done", Dir: dir, Timeout: time.Minute}, output)
 	require.NoError(t, err)
 	require.True(t, result.Passed())
 }

@@ -68,7 +68,7 @@ func TestAWorkerKilledInAFetchLeavesNothingRunningAndNothingBroken(t *testing.T)
 	require.NoError(t, err)
 	require.Equal(t, sha, revision.SHA)
 	require.NoFileExists(t, filepath.Join(mirror, "objects/pack/tmp_pack_x"))
-	require.Eventually(t, func() bool { return processesIn(cache.Root) == 0 }, 5*time.Second, 5*time.Millisecond, "what the dead worker had started goes on")
+	require.Eventually(t, func() bool { return processesIn(cache.Root) == 0 }, time.Minute, 5*time.Millisecond, "what the dead worker had started goes on")
 }
 
 // processesIn counts the processes that work on a cache.

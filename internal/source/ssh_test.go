@@ -44,7 +44,7 @@ func serveSSH(t *testing.T) (address, hostKey, identity string) {
 			_ = connection.Close()
 		}
 		return err == nil
-	}, 5*time.Second, 10*time.Millisecond)
+	}, time.Minute, 10*time.Millisecond)
 	me, err := user.Current()
 	require.NoError(t, err)
 	return "ssh://" + me.Username + "@127.0.0.1:" + port, "[127.0.0.1]:" + port + " " + read(t, folder, "host.pub"), filepath.Join(folder, "client")

@@ -272,7 +272,7 @@ func TestDriftIsToldPropertyByProperty(t *testing.T) {
 	require.Eventually(t, func() bool {
 		drift, err = a.Drift(t.Context(), "shop-staging")
 		return err == nil && drift.Status == "DRIFTED"
-	}, 30*time.Second, 10*time.Millisecond)
+	}, time.Minute, 10*time.Millisecond)
 	require.Len(t, drift.Differences, 1)
 	assert.Regexp(t, `^Environment shop-staging/OptionSettings/\d+/Value is "1" instead of "2"$`, drift.Differences[0])
 }

@@ -117,7 +117,7 @@ func TestBadInputGetsItsStatusStartsNothingAndLeavesOneLine(t *testing.T) {
 			connection, err := net.Dial("tcp", address)
 			require.NoError(t, err)
 			defer func() { _ = connection.Close() }()
-			require.NoError(t, connection.SetDeadline(time.Now().Add(20*time.Second)))
+			require.NoError(t, connection.SetDeadline(time.Now().Add(time.Minute)))
 			go func() { // a server that has seen enough does not read to the end
 				_, _ = connection.Write([]byte(c.sent))
 				_ = connection.(*net.TCPConn).CloseWrite()
@@ -155,7 +155,7 @@ func TestASlowSenderIsSentAway(t *testing.T) {
 			defer func() { _ = connection.Close() }()
 			_, err = connection.Write([]byte(sent))
 			require.NoError(t, err)
-			require.NoError(t, connection.SetReadDeadline(time.Now().Add(10*time.Second)))
+			require.NoError(t, connection.SetReadDeadline(time.Now().Add(time.Minute)))
 			answer, err := http.ReadResponse(bufio.NewReader(connection), nil)
 			if err == nil { // or it was closed without a word
 				require.Contains(t, []int{http.StatusBadRequest, http.StatusRequestTimeout}, answer.StatusCode)
@@ -171,7 +171,10 @@ func TestManySlowSendersTakeLittleMemoryAndKeepNobodyOut(t *testing.T) {
 	runs := &runs{}
 	receiver := receiver(runs)
 	receiver.Bodies = NewBodies(64 << 20)
-	address := serving(t, receiver)
+	address := servingWith(t, receiver, func(server *http.Server) {
+		// The slow ones are sent away after as long, which is to be long after all of them were begun with.
+		server.ReadHeaderTimeout, server.ReadTimeout, server.WriteTimeout = time.Minute, 10*time.Minute, 10*time.Minute
+	})
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
@@ -187,7 +190,7 @@ func TestManySlowSendersTakeLittleMemoryAndKeepNobodyOut(t *testing.T) {
 		receiver.Bodies.mutex.Lock()
 		defer receiver.Bodies.mutex.Unlock()
 		return receiver.Bodies.free == 64<<20-senders*firstRead
-	}, 5*time.Second, 5*time.Millisecond)
+	}, time.Minute, 5*time.Millisecond)
 	r := request("push", sample(t, "push.json", nil))
 	r.RequestURI, r.URL.Scheme, r.URL.Host = "", "http", address
 	answer, err := http.DefaultClient.Do(r)

@@ -58,7 +58,7 @@ func TestARequestInFlightIsDrainedWhenItsInstanceLeaves(t *testing.T) {
 
 func TestBothReportedBehavioursOfTheLabelDuringAnUpdateCanBeHad(t *testing.T) {
 	t.Parallel()
-	s := start(t, func(o *aws.Options) { o.NewLabelWhileUpdating = true })
+	s := start(t, impatient, func(o *aws.Options) { o.NewLabelWhileUpdating = true })
 	s.application()
 	s.version("v1", "good")
 	s.version("v2", "deaf")
@@ -305,7 +305,7 @@ func TestAnInstanceThatDoesNotBeginToAnswerIsGivenUpAfterTheIdleTimeout(t *testi
 
 func TestABundleOfGoSourceIsBuiltByThePlatform(t *testing.T) {
 	t.Parallel()
-	s := start(t, func(o *aws.Options) { o.Pace.MinimumTimeout = time.Minute }) // compilers take their time
+	s := start(t)
 	s.application()
 	s.bundle("v1", map[string]string{"go.mod": "module site\n\ngo 1.21\n", "application.go": `package main
 

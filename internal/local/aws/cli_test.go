@@ -11,8 +11,6 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
-	"gravity/internal/local/aws"
 )
 
 // commandLine finds the AWS command line, or skips the test. A version manager's shim of that name
@@ -63,13 +61,13 @@ func TestAnUnmodifiedAWSCommandLineDoesWhatTheREADMEShows(t *testing.T) {
 	}
 	t.Parallel()
 	program := commandLine(t)
-	s := start(t, func(o *aws.Options) { o.Pace.MinimumTimeout = time.Minute })
+	s := start(t)
 	folder := t.TempDir()
 	for label, behaviour := range map[string]string{"one": "good", "two": "good", "three": "deaf"} {
 		require.NoError(t, os.WriteFile(filepath.Join(folder, label+".zip"), zipped(t, map[string]string{"Procfile": procfile(behaviour, label)}), 0o600))
 	}
 	require.NoError(t, os.Symlink(program, filepath.Join(folder, "aws")))
-	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute) // the command line's waits ask every 20 seconds
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute) // the command line's waits ask every 20 seconds
 	defer cancel()
 	command := exec.CommandContext(ctx, "bash", "-eu", "-o", "pipefail", "-c", readmeCommands(t, s.server.URL()))
 	command.Dir = folder

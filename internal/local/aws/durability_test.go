@@ -279,14 +279,14 @@ func TestHalfAnHourOfEvaluationTakesAMomentOnASteppedClock(t *testing.T) {
 	s.clock.Advance(8 * time.Minute)
 	assert.Equal(t, "v2", *s.describe("staging").VersionLabel)
 	t.Logf("%s there took %s here", s.clock.Now().Sub(there), time.Since(began).Round(time.Millisecond))
-	assert.Less(t, time.Since(began), 10*time.Second)
+	assert.Less(t, time.Since(began), time.Minute)
 }
 
 // serverVariable makes the test binary a stand-in on the folder that it names, to be killed.
 const serverVariable = "STAND_IN_TEST_SERVER"
 
 func runServer(folder string) {
-	server, err := aws.Start(context.Background(), aws.Options{DataDir: folder, Pace: aws.TestPace()})
+	server, err := aws.Start(context.Background(), aws.Options{DataDir: folder, Pace: patientPace()})
 	if err != nil {
 		fmt.Println(err)
 		os.Exit(1)

@@ -42,7 +42,7 @@ type stand struct {
 // start starts a stand-in at the test's pace, ended with the test.
 func start(t *testing.T, change ...func(*aws.Options)) *stand {
 	t.Helper()
-	o := aws.Options{DataDir: t.TempDir(), Pace: aws.TestPace(), Seed: 1}
+	o := aws.Options{DataDir: t.TempDir(), Pace: patientPace(), Seed: 1}
 	for _, f := range change {
 		f(&o)
 	}
@@ -54,6 +54,16 @@ func start(t *testing.T, change ...func(*aws.Options)) *stand {
 		s3:        s3.NewFromConfig(server.Config(), func(o *s3.Options) { o.UsePathStyle = true }),
 	}
 }
+
+// patientPace lets real processes have the time that a busy machine takes to start them.
+func patientPace() aws.Pace {
+	pace := aws.TestPace()
+	pace.MinimumTimeout = time.Minute
+	return pace
+}
+
+// impatient is for tests that wait until a version is given up.
+func impatient(o *aws.Options) { o.Pace.MinimumTimeout = 10 * time.Second }
 
 // application makes the application and its bucket.
 func (s *stand) application() {
@@ -153,7 +163,7 @@ func (s *stand) until(name string, wanted func(types.EnvironmentDescription) boo
 	require.Eventually(s, func() bool {
 		last = s.describe(name)
 		return wanted(last)
-	}, 20*time.Second, 5*time.Millisecond, "the environment never came to the wanted state")
+	}, eventually, 5*time.Millisecond, "the environment never came to the wanted state")
 	return last
 }
 
@@ -240,7 +250,7 @@ type users struct {
 
 func (s *stand) users(e types.EnvironmentDescription, number int) *users {
 	u := &users{stop: make(chan struct{}), seen: map[string]int{}}
-	client := &http.Client{Timeout: 20 * time.Second}
+	client := &http.Client{Timeout: time.Minute}
 	for range number {
 		u.wait.Go(func() {
 			for {
@@ -303,7 +313,7 @@ func code(err error) string {
 }
 
 const (
-	eventually = 20 * time.Second
+	eventually = time.Minute
 	tick       = 5 * time.Millisecond
 )
 

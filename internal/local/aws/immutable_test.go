@@ -107,7 +107,7 @@ func TestImmutableUpdateThatFailsIsTakenBackAndOldInstancesAreNeverTouched(t *te
 	} {
 		t.Run(behaviour, func(t *testing.T) {
 			t.Parallel()
-			s := start(t)
+			s := start(t, impatient)
 			s.application()
 			s.version("v1", "good")
 			s.version("v2", behaviour)

@@ -90,7 +90,7 @@ func writes(t *testing.T, c *Cluster) {
 			id := described.Info.RecentActions[0].StartWorkflowResult.WorkflowID
 			assert.NoError(collect, writer.GetWorkflow(t.Context(), id, "").Get(t.Context(), nil))
 		}
-	}, 20*time.Second, 50*time.Millisecond)
+	}, time.Minute, 50*time.Millisecond)
 	refused(t, addAttribute(t, writer, "ByWriter"))
 }
 

@@ -188,7 +188,7 @@ func TestTheSearchAttributesCountFromTheStart(t *testing.T) {
 		if assert.NoError(collect, err) && assert.Len(collect, page.Executions, 1) {
 			assert.Equal(collect, "found", page.Executions[0].Execution.WorkflowId)
 		}
-	}, 10*time.Second, 20*time.Millisecond)
+	}, time.Minute, 20*time.Millisecond)
 }
 
 func TestCloseLeavesNoProcessAndTheNextStartTakesUpTheFolder(t *testing.T) {

@@ -68,7 +68,7 @@ func (r *receiver) next(t *testing.T) arrival {
 	select {
 	case got := <-r.arrivals:
 		return got
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("no webhook came")
 		return arrival{}
 	}

@@ -184,7 +184,7 @@ func assertUsable(t *testing.T, connection client.Client) {
 		if assert.NoError(c, err) && assert.Len(c, page.Executions, 1) {
 			assert.Equal(c, "found", page.Executions[0].Execution.WorkflowId)
 		}
-	}, 10*time.Second, 20*time.Millisecond)
+	}, time.Minute, 20*time.Millisecond)
 }
 
 func TestAnEndThatNobodyAskedForIsReported(t *testing.T) {
@@ -194,7 +194,7 @@ func TestAnEndThatNobodyAskedForIsReported(t *testing.T) {
 	require.NoError(t, syscall.Kill(server.Pid(), syscall.SIGKILL))
 	select {
 	case <-server.Done():
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("nobody noticed")
 	}
 	require.ErrorContains(t, server.Err(), "ended by itself: signal: killed")
@@ -241,5 +241,5 @@ func TestKillingTheParentEndsTheServer(t *testing.T) {
 
 	// At once: the start itself waits out the moment that the old server takes to end.
 	start(t, Options{DataDir: directory, Headless: true})
-	assert.Eventually(t, func() bool { return gone(server) && gone(quiet) }, 10*time.Second, 10*time.Millisecond)
+	assert.Eventually(t, func() bool { return gone(server) && gone(quiet) }, time.Minute, 10*time.Millisecond)
 }

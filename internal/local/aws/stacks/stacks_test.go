@@ -44,7 +44,7 @@ func start(t *testing.T, change ...func(*aws.Options)) *stand {
 
 func (s *stand) eventually(what string, is func() bool) {
 	s.Helper()
-	require.Eventually(s, is, 30*time.Second, 5*time.Millisecond, what)
+	require.Eventually(s, is, time.Minute, 5*time.Millisecond, what)
 }
 
 // propose makes a change set and waits until it was worked out.
