@@ -280,10 +280,11 @@ func (d *deployment) enter(ctx workflow.Context, phase Phase, detail string) {
 	if phase == PhaseEnded {
 		state = string(d.status.Result.Outcome)
 	}
-	if d.status.Phase != phase {
+	entered := d.status.Phase != phase
+	if entered {
 		workflow.GetLogger(ctx).Info("deployment", "phase", string(phase), "state", state, "version", d.wanted().Label)
 	}
-	if d.status.Phase != phase && d.told(phase) {
+	if entered && d.told(phase) {
 		if err := workflow.UpsertTypedSearchAttributes(ctx, StateAttribute.ValueSet(state)); err != nil {
 			workflow.GetLogger(ctx).Warn("could not set search attributes", "error", err)
 		}

@@ -8,6 +8,7 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/interceptor"
+	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
 	"gravity/workflows"
@@ -47,10 +48,13 @@ func (w *workflowInbound) Init(next interceptor.WorkflowOutboundInterceptor) err
 
 // ExecuteWorkflow finds out which run the workflow belongs to.
 func (w *workflowInbound) ExecuteWorkflow(ctx workflow.Context, in *interceptor.ExecuteWorkflowInput) (any, error) {
-	info := workflow.GetInfo(ctx)
-	w.run = runOf(info, in.Args)
-	w.subjects.remember(info.WorkflowExecution.ID, w.about(ctx))
+	w.run = runOf(workflow.GetInfo(ctx), in.Args)
+	w.remember(ctx)
 	return w.Next.ExecuteWorkflow(ctx, in)
+}
+
+func (w *workflowInbound) remember(ctx workflow.Context) {
+	w.subjects.remember(workflow.GetInfo(ctx).WorkflowExecution.ID, w.about(ctx))
 }
 
 func runOf(info *workflow.Info, arguments []any) string {
@@ -80,6 +84,13 @@ func (w *workflowInbound) about(ctx workflow.Context) Subject {
 type workflowOutbound struct {
 	interceptor.WorkflowOutboundInterceptorBase
 	inbound *workflowInbound
+}
+
+// UpsertTypedSearchAttributes takes note: an environment's workflow names its environment when it has begun.
+func (w *workflowOutbound) UpsertTypedSearchAttributes(ctx workflow.Context, attributes ...temporal.SearchAttributeUpdate) error {
+	err := w.Next.UpsertTypedSearchAttributes(ctx, attributes...)
+	w.inbound.remember(ctx)
+	return err
 }
 
 // ExecuteActivity tells the step what it is about. The header of a command plays no part in a replay.

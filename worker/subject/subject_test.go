@@ -14,8 +14,12 @@ import (
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/interceptor"
+	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/testsuite"
 	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
+
+	"gravity/workflows"
 )
 
 // lineOf is the only line of a log.
@@ -137,4 +141,25 @@ func TestAStepKnowsWhatItIsAboutAndSoDoLinesAfterIt(t *testing.T) {
 			subjects.newer = map[string]Subject{}
 		})
 	}
+}
+
+func TestAWorkflowThatNamesItsEnvironmentLaterIsAboutItFromThenOn(t *testing.T) {
+	subjects := New()
+	var suite testsuite.WorkflowTestSuite
+	env := suite.NewTestWorkflowEnvironment()
+	env.SetWorkerOptions(worker.Options{Interceptors: []interceptor.WorkerInterceptor{&intercepting{subjects: subjects}}})
+	var before, after Subject
+	named := func(ctx workflow.Context) error {
+		id := workflow.GetInfo(ctx).WorkflowExecution.ID
+		before = subjects.of(id)
+		err := workflow.UpsertTypedSearchAttributes(ctx, workflows.EnvironmentAttribute.ValueSet("site-staging"))
+		after = subjects.of(id)
+		return err
+	}
+	env.RegisterWorkflow(named)
+	require.NoError(t, env.SetTypedSearchAttributesOnStart(temporal.NewSearchAttributes(workflows.PipelineAttribute.ValueSet("site"))))
+	env.ExecuteWorkflow(named)
+	require.NoError(t, env.GetWorkflowError())
+	require.Equal(t, Subject{Pipeline: "site"}, before)
+	require.Equal(t, Subject{Pipeline: "site", Environment: "site-staging"}, after)
 }
