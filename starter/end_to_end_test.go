@@ -15,12 +15,11 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
-	"go.temporal.io/api/workflowservice/v1"
-	"google.golang.org/protobuf/proto"
 
 	"gravity/internal/delivery"
 	"gravity/internal/local/aws"
 	"gravity/internal/local/git"
+	"gravity/internal/proof/lab"
 	"gravity/internal/webhook"
 	"gravity/workflows"
 )
@@ -89,25 +88,14 @@ func (w *world) keepsItsSecrets(planted ...string) {
 	require.NoError(w.t, err)
 	secrets := append([]string{keys.SecretAccessKey, string(webhookSecret)}, planted...)
 
-	var stored bytes.Buffer
-	workflows, err := w.client.ListWorkflow(w.t.Context(), &workflowservice.ListWorkflowExecutionsRequest{})
+	stored, workflows, err := lab.Stored(w.t.Context(), w.client)
 	require.NoError(w.t, err)
-	require.Greater(w.t, len(workflows.GetExecutions()), 2)
-	for _, execution := range workflows.GetExecutions() {
-		events := w.client.GetWorkflowHistory(w.t.Context(), execution.GetExecution().GetWorkflowId(), execution.GetExecution().GetRunId(), false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
-		for events.HasNext() {
-			event, err := events.Next()
-			require.NoError(w.t, err)
-			encoded, err := proto.Marshal(event)
-			require.NoError(w.t, err)
-			stored.Write(encoded)
-		}
-	}
-	require.Contains(w.t, stored.String(), "site-staging", "the search would find what is there")
+	require.Greater(w.t, workflows, 2)
+	require.Contains(w.t, string(stored), "site-staging", "the search would find what is there")
 	logged, err := os.ReadFile(w.log)
 	require.NoError(w.t, err)
 	for _, secret := range secrets {
-		require.NotContains(w.t, stored.String(), secret)
+		require.NotContains(w.t, string(stored), secret)
 		require.NotContains(w.t, string(logged), secret)
 	}
 }

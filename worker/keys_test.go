@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -16,13 +15,11 @@ import (
 	"github.com/golang-jwt/jwt/v4"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"go.temporal.io/api/enums/v1"
-	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
-	"google.golang.org/protobuf/proto"
 
 	"gravity/internal/delivery"
 	"gravity/internal/local/git"
+	"gravity/internal/proof/lab"
 	"gravity/workflows"
 )
 
@@ -189,22 +186,10 @@ func (d *door) keepsItsKeys(logs ...*watchedLog) {
 	administrator, err := client.DialContext(d.t.Context(), options)
 	require.NoError(d.t, err)
 	defer administrator.Close()
-	var stored bytes.Buffer
-	list, err := administrator.ListWorkflow(d.t.Context(), &workflowservice.ListWorkflowExecutionsRequest{})
+	stored, _, err := lab.Stored(d.t.Context(), administrator)
 	require.NoError(d.t, err)
-	for _, execution := range list.GetExecutions() {
-		events := administrator.GetWorkflowHistory(d.t.Context(), execution.GetExecution().GetWorkflowId(), execution.GetExecution().GetRunId(),
-			false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
-		for events.HasNext() {
-			event, err := events.Next()
-			require.NoError(d.t, err)
-			encoded, err := proto.Marshal(event)
-			require.NoError(d.t, err)
-			stored.Write(encoded)
-		}
-	}
-	require.Contains(d.t, stored.String(), "The first version", "the search finds what is there")
-	everything := d.printed.String() + stored.String()
+	require.Contains(d.t, string(stored), "The first version", "the search finds what is there")
+	everything := d.printed.String() + string(stored)
 	for _, log := range logs {
 		everything += log.String()
 	}
